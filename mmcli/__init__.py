@@ -1,0 +1,3 @@
+"""Voice and vision assistant pipelines. Read stages.py first."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,89 @@
+"""The table of engines. `load()` is the only place where an engine is imported; nothing else names its module."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from mmcli.errors import ConfigError, MissingPackage, did_you_mean
+
+if TYPE_CHECKING:
+    from mmcli.catalogue import ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """Where an engine is and what it needs. `extra` is None for what the core install brings."""
+
+    role: str
+    target: str
+    """module:Class. The class is called with the ModelCard and gives the loaded stage."""
+    packages: tuple[str, ...] = ()
+    """Import names of what it needs."""
+    extra: str | None = None
+    about: str = ""
+
+
+ENGINES: dict[str, EngineSpec] = {
+    "silero": EngineSpec(
+        "vad", "mmcli.engines.vad.silero:Silero", ("onnxruntime", "faster_whisper"), about="finds speech in sound"
+    ),
+    "pocketsphinx": EngineSpec(
+        "stt", "mmcli.engines.stt.pocketsphinx:PocketSphinx", ("pocketsphinx",), about="English speech, no download"
+    ),
+    "reader": EngineSpec(
+        "backbone",
+        "mmcli.engines.backbone.reader:Reader",
+        ("rapidocr", "zxingcpp", "rapidfuzz"),
+        about="answers out of what is written in pictures, PDFs and texts",
+    ),
+    "espeak": EngineSpec(
+        "tts", "mmcli.engines.tts.espeak:Espeak", ("espeakng_loader",), about="a hundred languages, instant"
+    ),
+    "fake-vad": EngineSpec("vad", "mmcli.engines.fake:FakeDetector", about="loud is speech"),
+    "fake-stt": EngineSpec("stt", "mmcli.engines.fake:FakeTranscriber", about="counts what it hears"),
+    "fake-backbone": EngineSpec("backbone", "mmcli.engines.fake:FakeBackbone", about="says what it was given"),
+    "fake-tts": EngineSpec("tts", "mmcli.engines.fake:FakeSynthesizer", about="one tone a word"),
+    "fake-e2e": EngineSpec("e2e", "mmcli.engines.fake:FakeSpeechModel", about="answers sound with the same sound"),
+}
+
+
+def spec_of(card: ModelCard) -> EngineSpec:
+    """The engine of a model. ConfigError where the card names none that exists, or one of another role."""
+    spec = ENGINES.get(card.engine)
+    if spec is None:
+        raise ConfigError(
+            f'{card.origin}: [models.{card.name}] engine: there is no engine "{card.engine}"',
+            did_you_mean(card.engine, ENGINES) or f"engines: {', '.join(ENGINES)}",
+        )
+    if spec.role != card.role:
+        raise ConfigError(
+            f'{card.origin}: [models.{card.name}] engine "{card.engine}" is for the role {spec.role}, not {card.role}'
+        )
+    return spec
+
+
+def missing_packages(spec: EngineSpec) -> tuple[str, ...]:
+    """Which of the engine's packages are not installed, found out without importing them."""
+    return tuple(name for name in spec.packages if find_spec(name) is None)
+
+
+def load(card: ModelCard) -> Any:
+    """The loaded stage of a model: weights in memory, ready for use.
+
+    MissingPackage where a package of the engine is absent; what the engine itself raises otherwise.
+    """
+    spec = spec_of(card)
+    module, _, name = spec.target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)(card)
+    except ModuleNotFoundError as error:
+        # Only a package that the engine is known to need is the user's to install; anything else is a fault of ours.
+        if error.name is None or error.name.partition(".")[0] not in spec.packages:
+            raise
+        extra = f"mmcli[{spec.extra}]" if spec.extra else "mmcli"
+        raise MissingPackage(
+            f'model "{card.name}" needs the Python package {error.name}', f"pip install '{extra}'"
+        ) from error

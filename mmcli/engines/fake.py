@@ -1,0 +1,139 @@
+"""Deterministic stages without weights: the whole program is tried and its own cost measured with them.
+
+Each takes `settings = { delay_s = 0.1 }` in its catalogue entry and then waits that long before each thing it gives.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmcli.errors import ConfigError, did_you_mean
+from mmcli.stages import Audio, Document, Image, Said, Segment, Spoke, Voice, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mmcli.catalogue import ModelCard
+    from mmcli.stages import (
+        AnswerOptions,
+        Conversation,
+        Part,
+        SpeakOptions,
+        TranscribeOptions,
+        Turn,
+        Window,
+    )
+
+_RATE = 16000
+_WORD_S = 0.3
+
+
+class _Fake:
+    def __init__(self, card: ModelCard) -> None:
+        for key in card.settings:
+            if key != "delay_s":
+                raise ConfigError(
+                    f'{card.origin}: [models.{card.name}] unknown setting "{key}"', did_you_mean(key, ["delay_s"])
+                )
+        self.delay_s = float(card.settings.get("delay_s", 0.0))
+
+    def wait(self) -> None:
+        if self.delay_s:
+            time.sleep(self.delay_s)
+
+
+class FakeDetector(_Fake):
+    """A frame is speech when its loudest sample is above 0.02."""
+
+    rate = _RATE
+    frame = 512
+
+    def probabilities(self, blocks: Iterable[Audio]) -> Iterator[float]:
+        rest = np.zeros(0, np.float32)
+        for block in blocks:
+            samples = np.concatenate([rest, block.samples])
+            whole = len(samples) // self.frame
+            self.wait()
+            yield from (np.abs(samples[: whole * self.frame]).reshape(whole, self.frame).max(axis=1) > 0.02).astype(
+                float
+            )
+            rest = samples[whole * self.frame :]
+
+
+class FakeTranscriber(_Fake):
+    """Hears "window 1 of 2.5 seconds", "window 2 of ..." and so on."""
+
+    rate = _RATE
+
+    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+        for number, window in enumerate(windows, 1):
+            self.wait()
+            text = f"window {number} of {window.audio.seconds:.1f} seconds"
+            end = window.start + window.audio.seconds
+            words = tuple(_even_words(text, window.start, end)) if options.word_timestamps else ()
+            yield Segment(window.start, end, text, words, options.language or "en")
+
+
+def _even_words(text: str, start: float, end: float) -> Iterator[Word]:
+    words = text.split()
+    step = (end - start) / len(words)
+    for index, word in enumerate(words):
+        yield Word(word, start + index * step, start + (index + 1) * step, 1.0)
+
+
+class FakeBackbone(_Fake):
+    """Says back what it was given, word by word."""
+
+    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
+        last = conversation.messages[-1]
+        words = " ".join(["You gave me", ", ".join(_describe(part) for part in last.parts) + "."]).split(" ")
+        for index, word in enumerate(words[: options.max_new_tokens]):
+            self.wait()
+            yield word if index == 0 else " " + word
+
+
+def _describe(part: Part) -> str:
+    if isinstance(part, Image):
+        red, green, blue = part.pixels().resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
+        return f"a picture of {part.width} by {part.height} pixels, red {red} green {green} blue {blue}"
+    if isinstance(part, Document):
+        return f"a document of {part.page_count} pages"
+    return f'the text "{part}"'
+
+
+class FakeSynthesizer(_Fake):
+    """One tone of 0.3 s for each word, its pitch from the word's letters."""
+
+    def speak(self, sentences: Iterable[str], options: SpeakOptions) -> Iterator[Audio]:
+        for sentence in sentences:
+            for word in sentence.split():
+                self.wait()
+                yield _tone(200.0 + sum(word.encode()) % 400, _WORD_S / options.speed)
+
+    def voices(self) -> tuple[Voice, ...]:
+        return (Voice("tone", "en", "one tone a word"),)
+
+
+def _tone(hertz: float, seconds: float) -> Audio:
+    times = np.arange(int(_RATE * seconds)) / _RATE
+    return Audio((0.3 * np.sin(2 * np.pi * hertz * times)).astype(np.float32), _RATE)
+
+
+class FakeSpeechModel(_Fake):
+    """Answers a recording with itself, and says how long it was."""
+
+    rate = _RATE
+
+    def converse(self, turn: Turn, options: AnswerOptions) -> Iterator[Said | Spoke]:
+        seconds = 0.0
+        if turn.audio is not None:
+            for block in turn.audio.blocks(self.rate):
+                self.wait()
+                seconds += block.seconds
+                yield Spoke(block)
+        words = f"I heard {seconds:.1f} seconds.".split(" ")
+        for index, word in enumerate(words[: options.max_new_tokens]):
+            yield Said(word if index == 0 else " " + word)

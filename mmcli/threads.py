@@ -1,0 +1,94 @@
+"""The one place where stages run side by side: a bounded hand-over that keeps order and carries exceptions."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+_POLL_S = 0.1
+# A stage inside a long native call cannot be interrupted; its thread is a daemon and is left behind after this long.
+_JOIN_S = 2.0
+
+
+class Channel(queue.Queue[T]):
+    """A bounded queue that one side fills and the other iterates; `stop()` from either side ends both."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._stopped = threading.Event()
+
+    def send(self, item: T) -> bool:
+        """Hand an item over, waiting for room; False once the other side has gone."""
+        while not self._stopped.is_set():
+            try:
+                self.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def stop(self) -> None:
+        """No more items: the reader gets what lies in the channel and then ends."""
+        self._stopped.set()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            try:
+                yield self.get(timeout=_POLL_S)
+            except queue.Empty:
+                if self._stopped.is_set() and self.empty():
+                    return
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A source has ended, by itself or with an exception."""
+
+    error: BaseException | None
+
+
+def merge(*sources: Iterator[T], size: int = 64) -> Iterator[T]:
+    """Run each source in a thread of its own and yield what they give as it comes.
+
+    An exception of a source is raised here after the items before it. Closing this generator closes the sources.
+    """
+    items: Channel[T | _End] = Channel(size)
+
+    def run(source: Iterator[T]) -> None:
+        error: BaseException | None = None
+        try:
+            for item in source:
+                if not items.send(item):
+                    break
+        except BaseException as caught:  # noqa: BLE001 - carried to the reader, whatever it is
+            error = caught
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+        items.send(_End(error))
+
+    threads = [threading.Thread(target=run, args=(source,), daemon=True) for source in sources]
+    for thread in threads:
+        thread.start()
+    running = len(threads)
+    try:
+        while running:
+            item = items.get()
+            if not isinstance(item, _End):
+                yield item
+            elif item.error is not None:
+                raise item.error
+            else:
+                running -= 1
+    finally:
+        items.stop()
+        for thread in threads:
+            thread.join(_JOIN_S)
