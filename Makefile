@@ -21,8 +21,13 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# PortAudio is the one system library that no wheel carries; without it everything but playing works.
 system:
-	@./system-packages.sh
+	@if ldconfig -p | grep -q libportaudio.so.2; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  (apt-get update -qq && apt-get install -y -qq --no-install-recommends libportaudio2) >/dev/null 2>&1 \
+	    || echo "could not install libportaudio2: mmcli will not play sound" >&2; \
+	else echo "to play sound, install PortAudio: sudo apt-get install libportaudio2" >&2; fi
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -63,6 +63,8 @@ class PipelineSpec:
     def with_options(self, role: str, options: Mapping[str, Any], origin: str) -> PipelineSpec:
         """The same pipeline with some options of a role set; None leaves an option as it is."""
         given = {key: value for key, value in options.items() if value is not None}
+        if not given:
+            return self
         merged = {**self.options, role: {**self.options.get(role, {}), **given}}
         origins = {**self.origins, **{f"options.{role}.{key}": origin for key in given}}
         return dataclasses.replace(self, options=merged, origins=origins)
@@ -96,6 +98,11 @@ class Catalogue:
                 did_you_mean(name, self.pipelines) or "mmcli pipelines list names those there are",
             )
         return spec
+
+    def best_first(self) -> list[PipelineSpec]:
+        """The pipelines in the order in which `auto` tries them: the user's own, then models.toml from its top."""
+        own = [spec for spec in self.pipelines.values() if any(o != "models.toml" for o in spec.origins.values())]
+        return own + [spec for spec in self.pipelines.values() if spec not in own]
 
 
 def package_data(name: str) -> Path:

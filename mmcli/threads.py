@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class _End:
     error: BaseException | None
 
 
-def merge(*sources: Iterator[T], size: int = 64) -> Iterator[T]:
+def merge(*sources: Iterator[T], size: int = 64) -> Generator[T, None, None]:
     """Run each source in a thread of its own and yield what they give as it comes.
 
     An exception of a source is raised here after the items before it. Closing this generator closes the sources.

@@ -1,9 +1,10 @@
-"""Text that arrives in pieces, cut into sentences as soon as each is complete."""
+"""Text on its way through the program: cut into sentences while it arrives, made safe before it is shown."""
 
 from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 # pysbd is quadratic in the length of its text, and nothing is spoken in one breath beyond this.
 _MAX_CHARACTERS = 1000
+_UNSAFE = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
 _MAYBE_END = re.compile(r"[.!?…。！？:;]['\"”’)\]]*\s|\n|[。！？]")
 
 
@@ -20,6 +23,16 @@ def _segmenter(language: str) -> Any:
 
     known = pysbd.languages.LANGUAGE_CODES
     return pysbd.Segmenter(language=language if language in known else "en", clean=False)
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    """The text without what could steer a terminal or hide itself: control, format and unassigned characters.
+
+    Joiners and marks that scripts and emoji need stay; `keep` names control characters that stay too.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c for c in text if c in keep or c in _JOINERS or unicodedata.category(c) not in _UNSAFE)
 
 
 def sentences(pieces: Iterable[str], language: str = "en") -> Iterator[str]:

@@ -1,0 +1,160 @@
+"""Options that several commands share, declared once, and the way from a name to a pipeline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmcli import ui
+from mmcli.catalogue import Catalogue, PipelineSpec, read_catalogue
+from mmcli.errors import ConfigError, MmcliError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mmcli.stages import Attachment
+
+AUTO = "auto"
+
+
+def command_app() -> typer.Typer:
+    """An empty Typer app as every command's file has one."""
+    return typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _debug(value: bool) -> None:
+    if value:
+        os.environ["MMCLI_DEBUG"] = "1"
+
+
+def _pipeline_names(incomplete: str) -> list[str]:
+    return [name for name in (AUTO, *read_catalogue().pipelines) if name.startswith(incomplete)]
+
+
+def model_names(role: str) -> Any:
+    """A completer for the models of a role."""
+
+    def complete(incomplete: str) -> list[str]:
+        models = read_catalogue().models.values()
+        return [card.name for card in models if card.role == role and card.name.startswith(incomplete)]
+
+    return complete
+
+
+def _model_option(role: str, what: str) -> Any:
+    return typer.Option("--model", "-m", metavar="NAME", help=what, autocompletion=model_names(role))
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", envvar="MMCLI_CONFIG", help="More models and pipelines, merged last."),
+]
+DebugOption = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show tracebacks.")]
+PipelineOption = Annotated[
+    str,
+    typer.Option(
+        "--pipeline",
+        "-p",
+        metavar="NAME|FILE",
+        help="The pipeline whose models are used; auto is the first one that is installed.",
+        autocompletion=_pipeline_names,
+    ),
+]
+SttModelOption = Annotated[str | None, _model_option("stt", "The model that hears.")]
+BackboneModelOption = Annotated[str | None, _model_option("backbone", "The model that answers.")]
+TtsModelOption = Annotated[str | None, _model_option("tts", "The model that speaks.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+AttachOption = Annotated[
+    list[str] | None,
+    typer.Option("--attach", "-a", metavar="FILE|-", help="A picture, PDF, text or recording; repeat for more."),
+]
+LanguageOption = Annotated[
+    str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639-1 code, or auto.")
+]
+FastOption = Annotated[bool | None, typer.Option("--fast", help="Hear faster and less well.")]
+VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="A voice of the model.")]
+SpeedOption = Annotated[float | None, typer.Option("--speed", help="1 is the voice's own pace.")]
+PitchOption = Annotated[float | None, typer.Option("--pitch", help="1 is the voice's own pitch.")]
+MaxTokensOption = Annotated[
+    int | None, typer.Option("--max-tokens", "--max-new-tokens", min=1, help="Longest answer, in tokens or words.")
+]
+VadThresholdOption = Annotated[
+    float | None, typer.Option("--vad-threshold", min=0.0, max=1.0, help="Probability from which sound is speech.")
+]
+VadSpeechOption = Annotated[
+    int | None, typer.Option("--vad-min-speech-duration-ms", min=0, help="Shorter bursts are noise.")
+]
+VadMaxSpeechOption = Annotated[
+    float | None, typer.Option("--vad-max-speech-duration-s", min=1.0, help="Longer speech is cut.")
+]
+VadSilenceOption = Annotated[
+    int | None, typer.Option("--vad-min-silence-duration-ms", min=0, help="A pause that ends an utterance.")
+]
+VadPadOption = Annotated[
+    int | None, typer.Option("--vad-speech-pad-ms", min=0, help="Kept before and after an utterance.")
+]
+
+
+def choose_pipeline(
+    name: str, config: Path | None, roles: tuple[str, ...], *, models: dict[str, str | None], quiet: bool = False
+) -> tuple[PipelineSpec, Catalogue]:
+    """The named pipeline with the models exchanged that flags name; `auto` is the first that has the roles and is installed.
+
+    A name that ends in .toml is a file with one pipeline, read like --config.
+    """
+    if name.endswith(".toml"):
+        return _pipeline_of_file(Path(name), config, models)
+    catalogue = read_catalogue(config)
+    if name != AUTO:
+        return _exchange(catalogue.pipeline(name), models), catalogue
+    from mmcli.pipeline import usable
+
+    spec = next((spec for spec in catalogue.best_first() if usable(spec, catalogue, roles)), None)
+    if spec is None:
+        raise ConfigError("no pipeline is installed that can do this", "mmcli doctor shows what is missing")
+    needed = [role for role in roles if models.get(role) is None]
+    if spec.name == "embedded" and needed and not quiet:
+        names = ", ".join(spec.models[role] for role in needed)
+        ui.note(f"using {names}, which needs no download; `mmcli models list` names other models")
+    return _exchange(spec, models), catalogue
+
+
+def _exchange(spec: PipelineSpec, models: dict[str, str | None]) -> PipelineSpec:
+    return spec.with_models(models, "flag")
+
+
+def _pipeline_of_file(file: Path, config: Path | None, models: dict[str, str | None]) -> tuple[PipelineSpec, Catalogue]:
+    if config is not None:
+        raise UsageError(f"--config {config} and the pipeline file {file} cannot both be given")
+    catalogue = read_catalogue(file)
+    own = [spec for spec in catalogue.pipelines.values() if str(file) in spec.origins.values()]
+    if len(own) != 1:
+        names = ", ".join(spec.name for spec in own) or "none"
+        raise ConfigError(
+            f"{file}: holds {len(own)} pipelines ({names}), not one", f"name one: --config {file} --pipeline NAME"
+        )
+    return _exchange(own[0], models), catalogue
+
+
+def attachments_of(names: Iterable[str]) -> tuple[Attachment, ...]:
+    """The attachments of a command line, each opened and checked."""
+    names = list(names)
+    if names.count("-") > 1:
+        raise UsageError("standard input can be attached only once")
+    from mmcli.media.attachments import open_attachment
+
+    return tuple(open_attachment(name) for name in names)
+
+
+def finish(total: int, failures: list[MmcliError]) -> None:
+    """End a run over many items: silent where all went well, the one error where there was one item, else exit 1 or 3."""
+    if not failures:
+        return
+    if total == len(failures):
+        raise typer.Exit(failures[0].exit_code if total == 1 else 1)
+    ui.note(f"{len(failures)} of {total} failed")
+    raise typer.Exit(3)

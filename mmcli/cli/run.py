@@ -1,0 +1,125 @@
+"""mmcli run: a whole pipeline once, on files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmcli import ui
+from mmcli.cli import common
+from mmcli.cli.output import OutputOption, PlayOption, deliver
+from mmcli.errors import UsageError
+from mmcli.text import visible
+
+if TYPE_CHECKING:
+    from mmcli.stages import Audio, Event
+
+app = common.command_app()
+
+
+@app.command()
+def run(
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A name, a .toml file with one, or auto.")],
+    text: Annotated[str, typer.Option("--text", "-t", help="A typed question.")] = "",
+    audio: Annotated[str | None, typer.Option("--audio", metavar="FILE|-", help="A spoken question.")] = None,
+    attach: common.AttachOption = None,
+    output: OutputOption = None,
+    play: PlayOption = False,
+    fast: common.FastOption = None,
+    voice: common.VoiceOption = None,
+    speed: common.SpeedOption = None,
+    max_tokens: common.MaxTokensOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
+    config: common.ConfigOption = None,
+    debug: common.DebugOption = False,
+) -> None:
+    """Run a whole pipeline once, on files.
+
+    What was heard goes to standard error, the answer to standard output, the spoken reply to -o or --play. A pipeline
+    without a backbone writes the transcript to standard output.
+    """
+    from mmcli.media.audio import open_audio
+    from mmcli.pipeline import build
+    from mmcli.stages import Turn
+
+    if not text and audio is None and not attach:
+        raise UsageError("there is nothing to run on", f"mmcli run {pipeline} --audio FILE -a FILE")
+    if output == "-" and as_json:
+        raise UsageError("--json and the sound cannot both go to standard output", "write a file: -o FILE")
+    spec, catalogue = common.choose_pipeline(pipeline, config, (), models={}, quiet=quiet)
+    wanted: dict[str, dict[str, Any]] = {
+        "stt": {"fast": fast},
+        "tts": {"voice": voice, "speed": speed},
+        "e2e" if "e2e" in spec.models else "backbone": {"max_new_tokens": max_tokens},
+    }
+    for role, options in wanted.items():
+        spec = spec.with_options(role, options, "flag")
+    source = open_audio(audio) if audio is not None else None
+    turn = Turn(text=text, audio=source, attachments=common.attachments_of(attach or []))
+    built = build(spec, catalogue)
+    speaks = "tts" in spec.models or "e2e" in spec.models
+    if not speaks and (output is not None or play):
+        raise UsageError(f'pipeline "{spec.name}" has no tts, so there is no sound for -o or --play')
+    show = _Show(as_json=as_json, text_on_stdout=output != "-", transcript="backbone" not in spec.models, quiet=quiet)
+    with closing(show.sound(built.run(turn))) as sound:
+        seconds = deliver(sound, output, play=play) if speaks else sum(block.seconds for block in sound)
+    show.end(reply=output, seconds=seconds)
+
+
+class _Show:
+    """Renders events as they come and lets the sound through."""
+
+    def __init__(self, *, as_json: bool, text_on_stdout: bool, transcript: bool, quiet: bool) -> None:
+        self._as_json = as_json
+        self._text_on_stdout = text_on_stdout
+        self._transcript = transcript
+        self._quiet = quiet
+        self._heard: list[str] = []
+        self._said: list[str] = []
+        self._provenance: Any = {}
+
+    def sound(self, events: Any) -> Generator[Audio, None, None]:
+        from mmcli.stages import Spoke
+
+        with closing(events):
+            for event in events:
+                if isinstance(event, Spoke):
+                    yield event.audio
+                else:
+                    self._text(event)
+
+    def _text(self, event: Event) -> None:
+        from mmcli.stages import Done, Heard, Said
+
+        if isinstance(event, Heard):
+            line = event.segment.text.strip()
+            self._heard.append(line)
+            if self._transcript and not self._as_json:
+                self._print(line + "\n")
+            elif not self._quiet and not self._as_json:
+                ui.note(f"heard: {line}")
+        elif isinstance(event, Said):
+            self._said.append(event.text)
+            if not self._as_json:
+                self._print(event.text)
+        elif isinstance(event, Done):
+            self._provenance = event.provenance
+
+    def _print(self, text: str) -> None:
+        if self._text_on_stdout:
+            ui.write(visible(text))
+
+    def end(self, *, reply: str | None, seconds: float) -> None:
+        said = "".join(self._said)
+        if self._as_json:
+            result = {"heard": " ".join(self._heard), "answer": said.strip(), "reply": reply, "reply_seconds": seconds}
+            ui.write_json({**result, "provenance": self._provenance})
+            return
+        if said and not said.endswith("\n"):
+            self._print("\n")
+        if reply not in (None, "-") and not self._quiet:
+            ui.note(f"{seconds:.1f} s -> {reply}")

@@ -1,0 +1,368 @@
+"""PipelineSpec -> Pipeline. `run(turn)` takes a turn through the stages and yields what happens on the way.
+
+A Cascade chains speech-to-text, backbone and text-to-speech, each of which may be left out; an EndToEnd is one model from
+speech to speech. Both are built from the same tables, checked before anything loads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mmcli import __version__, engines, store
+from mmcli.catalogue import make_options
+from mmcli.errors import ConfigError, InputError, MissingPackage, MmcliError
+from mmcli.speech import utterances
+from mmcli.stages import (
+    AudioSource,
+    Conversation,
+    Document,
+    Done,
+    Heard,
+    Message,
+    Page,
+    Said,
+    Spoke,
+    TextLine,
+)
+from mmcli.text import sentences
+from mmcli.threads import Channel, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping
+
+    from mmcli.catalogue import Catalogue, ModelCard, PipelineSpec
+    from mmcli.stages import (
+        AnswerOptions,
+        Audio,
+        Backbone,
+        Event,
+        Part,
+        Segment,
+        SpeakOptions,
+        SpeechModel,
+        Synthesizer,
+        TranscribeOptions,
+        Transcriber,
+        Turn,
+        VadOptions,
+        VoiceDetector,
+    )
+
+T = TypeVar("T")
+
+PROVENANCE_SCHEMA = 1
+# Pieces of text that the backbone may be ahead of its own voice.
+_AHEAD = 4096
+DEFAULT_DETECTOR = "silero"
+CASCADE = ("vad", "stt", "backbone", "tts")
+
+# What goes into and comes out of each role, whatever else a model can take.
+_FLOW: dict[str, tuple[str | None, str | None]] = {
+    "vad": ("audio", None),
+    "stt": ("audio", "text"),
+    "backbone": ("text", "text"),
+    "tts": ("text", "audio"),
+    "e2e": ("audio", "text"),
+}
+
+
+# ---------------------------------------------------------------- checking
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the check of a pipeline found about one role; `error` is None where all is well."""
+
+    role: str
+    text: str
+    error: MmcliError | None = None
+
+
+def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
+    """Everything that can be known before a model loads: names, roles, what flows, options, what is installed."""
+    spec = _with_detector(spec)
+    findings = [_check_shape(spec)]
+    for role, name in spec.models.items():
+        try:
+            card = catalogue.model(name, role)
+            engine = engines.spec_of(card)
+            _check_flow(role, card)
+            make_options(role, spec.options.get(role, {}), spec.origins)
+            for package in engines.missing_packages(engine):
+                extra = f"mmcli[{engine.extra}]" if engine.extra else "mmcli"
+                raise MissingPackage(f'model "{name}" needs the Python package {package}', f"pip install '{extra}'")
+            store.locate(card)
+        except MmcliError as error:
+            findings.append(Finding(role, name, error))
+        else:
+            findings.append(Finding(role, f"{name}: {card.engine}, {card.size_mb:g} MB, {card.license}"))
+    for role in spec.options:
+        if role not in spec.models:
+            lost = ConfigError(f'{_origin(spec, role)}: pipeline "{spec.name}" has options for {role}, but no {role}')
+            findings.append(Finding(role, "options without a model", lost))
+    return findings
+
+
+def _with_detector(spec: PipelineSpec) -> PipelineSpec:
+    if "stt" in spec.models and "vad" not in spec.models:
+        return spec.with_models({"vad": DEFAULT_DETECTOR}, "default")
+    return spec
+
+
+def _origin(spec: PipelineSpec, role: str) -> str:
+    return next((origin for key, origin in spec.origins.items() if key.startswith(f"options.{role}.")), spec.name)
+
+
+def _check_shape(spec: PipelineSpec) -> Finding:
+    roles = set(spec.models)
+    error = None
+    if "e2e" in roles and roles != {"e2e"}:
+        others = ", ".join(sorted(roles - {"e2e"}))
+        error = ConfigError(f'pipeline "{spec.name}": e2e goes from speech to speech by itself', f"take out {others}")
+    elif not roles & {"stt", "backbone", "tts", "e2e"}:
+        error = ConfigError(f'pipeline "{spec.name}" names no model', "give it stt, backbone, tts or e2e")
+    return Finding("shape", " -> ".join(r for r in (*CASCADE, "e2e") if r in roles), error)
+
+
+def _check_flow(role: str, card: ModelCard) -> None:
+    takes, gives = _FLOW[role]
+    for what, has, word in ((takes, card.inputs, "take"), (gives, card.outputs, "give")):
+        if what is not None and what not in has:
+            raise ConfigError(
+                f'model "{card.name}" does not {word} {what}, as {role} must', f"{card.origin} lists {', '.join(has)}"
+            )
+
+
+def usable(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...]) -> bool:
+    """Whether the pipeline has these roles and could run now."""
+    return set(roles) <= set(spec.models) and all(finding.error is None for finding in check(spec, catalogue))
+
+
+# ---------------------------------------------------------------- building
+
+
+def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | None = None) -> Cascade | EndToEnd:
+    """The pipeline with its models loaded: all of them, or those of the named roles alone, which it must have.
+
+    Raises the first error that `check` finds, before anything loads.
+    """
+    spec = _with_detector(spec)
+    if roles is not None:
+        for role in roles:
+            if role not in spec.models:
+                raise ConfigError(f'pipeline "{spec.name}" has no {role}', "mmcli pipelines list names others")
+        keep = {role: name for role, name in spec.models.items() if role in roles}
+        kept = {role: given for role, given in spec.options.items() if role in keep}
+        spec = dataclasses.replace(spec, models=keep, options=kept)
+    for finding in check(spec, catalogue):
+        if finding.error is not None:
+            raise finding.error
+    started = time.perf_counter()
+    cards = {role: catalogue.model(name, role) for role, name in spec.models.items()}
+    stages = {role: engines.load(card) for role, card in cards.items()}
+    options = {role: make_options(role, spec.options.get(role, {}), spec.origins) for role in cards}
+    origin = _provenance(spec.name, cards, options)
+    timings = {"load": time.perf_counter() - started}
+    if "e2e" in stages:
+        return EndToEnd(stages["e2e"], options["e2e"], origin, timings)
+    return Cascade(stages, options, origin, timings)
+
+
+def _provenance(pipeline: str, cards: Mapping[str, ModelCard], options: Mapping[str, Any]) -> dict[str, Any]:
+    given = {role: dataclasses.asdict(value) for role, value in options.items()}
+    digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+    return {
+        "schema": PROVENANCE_SCHEMA,
+        "mmcli": __version__,
+        "pipeline": pipeline,
+        "models": {
+            role: {"name": card.name, "engine": card.engine, "source": card.source, "revision": _revision(card)}
+            for role, card in cards.items()
+        },
+        "device": "cpu",
+        "options": given,
+        "options_hash": digest[:16],
+        "fallbacks": [],
+    }
+
+
+def _revision(card: ModelCard) -> str:
+    """The pinned revision; for what comes with a package, the package's version."""
+    scheme, _, place = card.source.partition(":")
+    if card.revision or scheme != "embedded":
+        return card.revision
+    try:
+        return version(place)
+    except PackageNotFoundError:
+        return ""
+
+
+# ---------------------------------------------------------------- running
+
+
+class _Clock:
+    """Seconds by stage: how long each took, and when its first item came, counted from the start of the turn."""
+
+    def __init__(self, timings: Mapping[str, float]) -> None:
+        self.timings = dict(timings)
+        self._started = time.perf_counter()
+
+    def timed(self, stage: str, items: Iterator[T], first: str | None = None) -> Generator[T, None, None]:
+        """The items, with the time spent in making them added to the stage's."""
+        try:
+            while True:
+                started = time.perf_counter()
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+                finally:
+                    now = time.perf_counter()
+                    self.timings[stage] = self.timings.get(stage, 0.0) + now - started
+                if first is not None:
+                    self.timings.setdefault(first, now - self._started)
+                yield item
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    def done(self, origin: Mapping[str, Any]) -> Done:
+        total = time.perf_counter() - self._started + self.timings.get("load", 0.0)
+        timings = {stage: round(seconds, 4) for stage, seconds in {**self.timings, "total": total}.items()}
+        return Done(timings, {**origin, "timings": timings})
+
+
+class Cascade:
+    """Speech to text, text to answer, answer to speech; stages that the pipeline leaves out are passed by."""
+
+    def __init__(
+        self,
+        stages: Mapping[str, Any],
+        options: Mapping[str, Any],
+        origin: Mapping[str, Any],
+        timings: Mapping[str, float],
+    ) -> None:
+        self.detector: VoiceDetector | None = stages.get("vad")
+        self.stt: Transcriber | None = stages.get("stt")
+        self.backbone: Backbone | None = stages.get("backbone")
+        self.tts: Synthesizer | None = stages.get("tts")
+        self._options = options
+        self.origin = origin
+        self._timings = timings
+        if self.stt is not None and self.detector is not None and self.stt.rate != self.detector.rate:
+            raise ConfigError(f"vad works at {self.detector.rate} Hz and stt at {self.stt.rate} Hz")
+
+    def transcribe(self, audio: AudioSource) -> Iterator[Segment]:
+        """What is said in a recording, segment by segment while it is still being decoded."""
+        if self.stt is None or self.detector is None:
+            raise ConfigError(
+                f'pipeline "{self.origin["pipeline"]}" has no stt, so {audio.source} cannot be heard',
+                "name a pipeline with stt",
+            )
+        vad: VadOptions = self._options["vad"]
+        options: TranscribeOptions = self._options["stt"]
+        windows = utterances(audio.blocks(self.detector.rate), self.detector, vad)
+        return self.stt.transcribe(windows, options)
+
+    def speak(self, pieces: Iterable[str]) -> Iterator[Audio]:
+        """A text as sound, sentence by sentence while its pieces still come."""
+        if self.tts is None:
+            raise ConfigError(f'pipeline "{self.origin["pipeline"]}" has no tts', "name a pipeline with tts")
+        options: SpeakOptions = self._options["tts"]
+        return self.tts.speak(sentences(pieces, options.language or "en"), options)
+
+    def run(self, turn: Turn) -> Iterator[Event]:
+        """Heard, Said and Spoke as they happen, Done at the end. Closing the generator interrupts every stage."""
+        clock = _Clock(self._timings)
+        texts = [turn.text] if turn.text else []
+        if turn.audio is not None:
+            with closing(clock.timed("stt", self.transcribe(turn.audio), "first_heard")) as segments:
+                for segment in segments:
+                    texts.append(segment.text.strip())
+                    yield Heard(segment)
+            if not texts and (self.backbone or self.tts):
+                raise InputError(turn.audio.source, "no speech was heard in it", "is it the right recording?")
+        with closing(self._answer(turn, " ".join(texts), clock)) as events:
+            yield from events
+        yield clock.done(self.origin)
+
+    def _answer(self, turn: Turn, text: str, clock: _Clock) -> Generator[Event, None, None]:
+        if self.backbone is not None:
+            options: AnswerOptions = self._options["backbone"]
+            parts = (*self._parts(turn), *([text] if text else []))
+            conversation = Conversation((Message("user", parts),))
+            pieces = clock.timed("backbone", self.backbone.answer(conversation, options), "first_text")
+        else:
+            pieces = clock.timed("backbone", iter([text] if text else []))
+        if self.tts is not None:
+            yield from self._speak(pieces, clock)
+        elif self.backbone is not None:
+            yield from map(Said, pieces)
+
+    def _parts(self, turn: Turn) -> Iterator[Part]:
+        """The attachments as the backbone takes them: recordings become their transcript."""
+        for attachment in turn.attachments:
+            yield self._transcript(attachment) if isinstance(attachment, AudioSource) else attachment
+
+    def _transcript(self, audio: AudioSource) -> Document:
+        lines = tuple(
+            TextLine(segment.text.strip(), (0.0, float(row), float(len(segment.text)), row + 1.0))
+            for row, segment in enumerate(self.transcribe(audio))
+        )
+        page = Page(1, max((line.box[2] for line in lines), default=0.0), float(len(lines)), lines)
+        return Document(audio.source, 1, lambda: iter([page]))
+
+    def _speak(self, pieces: Generator[str, None, None], clock: _Clock) -> Generator[Event, None, None]:
+        """Text and sound side by side: a sentence is spoken while the next one is still being written."""
+        written: Channel[str] = Channel(_AHEAD)
+
+        def say() -> Iterator[Event]:
+            try:
+                with closing(pieces):
+                    for piece in pieces:
+                        if self.backbone is not None:
+                            yield Said(piece)
+                        if not written.send(piece):
+                            return
+            finally:
+                written.stop()
+
+        def speak() -> Iterator[Event]:
+            try:
+                text = clock.timed("wait", iter(written))
+                with closing(clock.timed("tts", self.speak(text), "first_audio")) as sound:
+                    yield from map(Spoke, sound)
+            finally:
+                written.stop()
+
+        with closing(merge(say(), speak())) as events:
+            yield from events
+        # The voice waits for text inside its own time.
+        clock.timings["tts"] -= clock.timings.pop("wait", 0.0)
+
+
+class EndToEnd:
+    """One model from speech (and pictures) to speech."""
+
+    def __init__(
+        self, model: SpeechModel, options: AnswerOptions, origin: Mapping[str, Any], timings: Mapping[str, float]
+    ) -> None:
+        self.model = model
+        self._options = options
+        self.origin = origin
+        self._timings = timings
+
+    def run(self, turn: Turn) -> Iterator[Event]:
+        """Said and Spoke as they happen, Done at the end."""
+        clock = _Clock(self._timings)
+        with closing(clock.timed("e2e", self.model.converse(turn, self._options), "first_event")) as events:
+            yield from events
+        yield clock.done(self.origin)

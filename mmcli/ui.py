@@ -1,0 +1,141 @@
+"""Everything that a person sees: notes and errors on standard error, tables and results on standard output.
+
+Text from models, files and their names goes through `visible`, so that it cannot steer the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from typer.exceptions import TyperException
+
+from mmcli.errors import INTERRUPTED, MmcliError
+from mmcli.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.console import Console
+
+
+def debugging() -> bool:
+    """Whether tracebacks were asked for."""
+    return bool(os.environ.get("MMCLI_DEBUG"))
+
+
+def note(text: str) -> None:
+    """One line on standard error for what is worth knowing but is no result."""
+    _line(text)
+
+
+def error(problem: MmcliError) -> None:
+    """One line on standard error: what went wrong, why, and what mends it."""
+    _line(f"error: {problem}")
+    if debugging():
+        traceback.print_exception(problem)
+
+
+def _line(text: str) -> None:
+    try:
+        sys.stderr.write("mmcli: " + visible(" ".join(text.split()), keep="") + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody is there to read it
+
+
+def report(problem: BaseException) -> int:
+    """Tell the user how a command ended and give the exit code. The one place that handles what nothing else did."""
+    if isinstance(problem, MmcliError):
+        error(problem)
+        return problem.exit_code
+    if isinstance(problem, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(problem, BrokenPipeError):
+        return 0
+    if isinstance(problem, SystemExit):
+        return problem.code if isinstance(problem.code, int) else 1
+    if isinstance(problem, TyperException):
+        return _usage(problem)
+    if debugging():
+        traceback.print_exception(problem)
+    else:
+        what = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
+        _line(f"error: unexpected {what}; MMCLI_DEBUG=1 shows where")
+    return 1
+
+
+def _usage(problem: Any) -> int:
+    context = getattr(problem, "ctx", None)
+    if not problem.message and context is not None:
+        write(context.get_help() + "\n")
+    else:
+        where = context.command_path if context is not None else "mmcli"
+        _line(f"error: {problem.format_message().rstrip('.')}; {where} --help shows how")
+    return int(problem.exit_code)
+
+
+def write(text: str) -> None:
+    """A piece of the result, at once, on standard output."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def write_json(value: Any) -> None:
+    """A result for machines, and nothing else, on standard output."""
+    write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def console() -> Console:
+    """Rich on standard output, for tables."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table in the terminal; in a pipe, its cells with tabs between them and no heading."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            write("\t".join(visible(cell, keep="") for cell in row) + "\n")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        grid.add_row(*(Text(visible(cell, keep="")) for cell in row))
+    console().print(grid)
+
+
+def seconds(timings: Mapping[str, float]) -> str:
+    """Stage times in one line."""
+    return ", ".join(f"{stage.replace('_', ' ')} {value:.2f} s" for stage, value in timings.items())
+
+
+@contextmanager
+def progress(what: str, total: float | None) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error for `total` seconds of sound, where a person looks on and no text runs beside it.
+
+    Gives a function that takes how many seconds are done.
+    """
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(Text(visible(what, keep="")).plain.replace("[", r"\["), total=total)
+        yield lambda done: bar.update(task, completed=done)
