@@ -1,0 +1,258 @@
+"""Recordings in: any container, codec, layout and rate as mono float32 blocks, in the same memory for minutes and hours."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+
+import av
+import av.error
+import numpy as np
+
+from mmcli.errors import InputError
+from mmcli.media.audio_out import pcm16, write_audio, write_wav
+from mmcli.media.files import is_stream, open_input, peek, source_name
+from mmcli.media.resampling import resample
+from mmcli.stages import Audio, AudioSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "AudioFacts",
+    "RawFormat",
+    "audio_facts",
+    "open_audio",
+    "pcm16",
+    "resample",
+    "stream_audio",
+    "write_audio",
+    "write_wav",
+]
+
+# Damaged places that a demuxer reports one after the other without any packet between them.
+_MAX_ERRORS = 100
+# The boxes that an MP4, MOV or M4A file can begin with; their index may stand at the end, so they have to be sought in.
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+@dataclass(frozen=True, slots=True)
+class RawFormat:
+    """What headerless samples are: Hz, interleaved channels, 16-bit integers or 32-bit floats (little-endian)."""
+
+    rate: int
+    channels: int = 1
+    encoding: Literal["s16le", "f32le"] = "s16le"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFacts:
+    """What the header of a recording says. `rate` in Hz; `seconds` is None where the header does not say."""
+
+    seconds: float | None
+    rate: int
+    channels: int
+    codec: str
+    container: str
+
+
+def open_audio(path: str | Path, *, channel: int | None = None, raw: RawFormat | None = None) -> AudioSource:
+    """A recording, or the sound track of a video, recognised by its content and decoded on demand.
+
+    `channel` (from 1) takes one channel instead of the mix of all. "-" is standard input; it and a pipe can be decoded
+    once. Damaged places are skipped. InputError: what `open_input` refuses, no sound in it, no such channel; while
+    decoding: nothing of it can be decoded.
+    """
+    stream = open_input(path)
+    if is_stream(stream):
+        return stream_audio(stream, source_name(path), channel=channel, raw=raw)
+    reader = _Reader(source_name(path), channel, raw)
+    with reader.opened(stream) as track:
+        seconds = track.seconds
+
+    def blocks(rate: int) -> Iterator[Audio]:
+        with reader.opened(open_input(path)) as track:
+            yield from resample(_seconds_long(reader.decoded(track)), rate)
+
+    return AudioSource(reader.source, seconds, blocks)
+
+
+def stream_audio(
+    stream: BinaryIO, source: str, *, channel: int | None = None, raw: RawFormat | None = None
+) -> AudioSource:
+    """The same for a stream of `open_input` that is read once. What has to be sought in goes to an unnamed file first."""
+    reader = _Reader(source, channel, raw)
+    if raw is None and peek(stream, 8)[4:] in _MP4_BOXES:
+        stream = _spooled(stream, source)
+    stack = ExitStack()
+    track = stack.enter_context(reader.opened(stream))
+    unread = [track]
+
+    def blocks(rate: int) -> Iterator[Audio]:
+        if not unread:
+            raise InputError(source, "can be read only once", "save it to a file first")
+        with stack:
+            yield from resample(_seconds_long(reader.decoded(unread.pop())), rate)
+
+    return AudioSource(source, track.seconds, blocks)
+
+
+def audio_facts(path: str | Path) -> AudioFacts:
+    """What the header says, nothing decoded. InputError as `open_audio`."""
+    with _Reader(source_name(path), None, None).opened(open_input(path)) as track:
+        stream = track.stream
+        return AudioFacts(
+            track.seconds, stream.rate, track.channels, stream.codec_context.name, track.container.format.name
+        )
+
+
+# ---------------------------------------------------------------- decoding
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    container: Any
+    stream: Any
+
+    @property
+    def channels(self) -> int:
+        return cast("int", self.stream.codec_context.layout.nb_channels)
+
+    @property
+    def seconds(self) -> float | None:
+        if self.stream.duration:
+            return float(self.stream.duration * self.stream.time_base)
+        return self.container.duration / av.time_base if self.container.duration else None
+
+
+class _Bytes:
+    """A stream as libav sees it: without a name, as it would trust the suffix; without `seek` where there is none."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read = stream.read
+        if not is_stream(stream):
+            self.seek, self.tell = stream.seek, stream.tell
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    source: str
+    channel: int | None
+    raw: RawFormat | None
+
+    @contextmanager
+    def opened(self, stream: BinaryIO) -> Iterator[_Track]:
+        """The sound track of a stream, header checked; both are closed at the end."""
+        # A playlist must not name other files or addresses to open.
+        options = {"protocol_whitelist": "none"}
+        form = None
+        if self.raw is not None:
+            form = self.raw.encoding
+            options |= {"sample_rate": str(self.raw.rate), "ch_layout": f"{self.raw.channels}C"}
+        with stream:
+            try:
+                container = av.open(_Bytes(stream), format=form, options=options, metadata_errors="replace")
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                raise InputError(self.source, "is neither a recording nor a video that can be read") from error
+            with container:
+                yield self._track(container)
+
+    def _track(self, container: Any) -> _Track:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise InputError(self.source, "holds no sound")
+        if stream.codec_context is None or not stream.codec_context.layout.nb_channels:
+            raise InputError(self.source, "its sound has a codec that is not known here", "convert it to FLAC first")
+        track = _Track(container, stream)
+        if self.channel is not None and not 1 <= self.channel <= track.channels:
+            count = "1 channel" if track.channels == 1 else f"{track.channels} channels"
+            raise InputError(self.source, f"has no channel {self.channel}, it has {count}")
+        return track
+
+    def decoded(self, track: _Track) -> Iterator[Audio]:
+        """Mono pieces at the file's own rate, as the decoder gives them; damaged packets are silence of their length."""
+        # Packed, as eight planes or more cannot be read safely; in its own layout, as libav's mix of floats clips.
+        packed = av.AudioResampler(format="flt")
+        heard, setup = False, None
+        for packet in self._packets(track):
+            try:
+                frames = packet.decode()
+            except (av.error.FFmpegError, ValueError):
+                frames = []
+                if heard and packet.duration:
+                    lost = int(packet.duration * packet.time_base * track.stream.rate)
+                    yield Audio(np.zeros(lost, np.float32), track.stream.rate)
+            for frame in frames:
+                if setup != (setup := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                    packed = av.AudioResampler(format="flt")
+                for flat in packed.resample(frame):
+                    heard = True
+                    yield Audio(self._mono(flat), flat.sample_rate)
+        if not heard:
+            raise InputError(self.source, "no sound in it can be decoded")
+
+    def _packets(self, track: _Track) -> Iterator[Any]:
+        errors = 0
+        while errors < _MAX_ERRORS:
+            try:
+                for packet in track.container.demux(track.stream):
+                    errors = 0
+                    yield packet
+                return
+            except av.error.InvalidDataError:
+                errors += 1
+            except av.error.FFmpegError:
+                return
+            except OSError as error:
+                raise InputError(self.source, f"cannot be read to its end ({error.strerror or error})") from error
+
+    def _mono(self, frame: Any) -> NDArray[np.float32]:
+        count = frame.layout.nb_channels
+        samples = frame.to_ndarray().reshape(-1, count)
+        if self.channel is not None and self.channel <= count:
+            mono = samples[:, self.channel - 1]
+        elif count > 2:
+            # The subwoofer's channel holds no speech.
+            names = [channel.name for channel in frame.layout.channels]
+            mono = samples[:, [name != "LFE" for name in names]].mean(axis=1) if "FL" in names else samples.mean(axis=1)
+        else:
+            mono = samples.mean(axis=1)
+        clipped: NDArray[np.float32] = np.clip(np.nan_to_num(mono, nan=0.0), -1.0, 1.0)
+        return clipped
+
+
+def _seconds_long(pieces: Iterable[Audio]) -> Iterator[Audio]:
+    """The same sound in blocks of about a second."""
+    held: list[NDArray[np.float32]] = []
+    rate = count = 0
+    for piece in pieces:
+        if held and (piece.rate != rate or count >= rate):
+            yield Audio(np.concatenate(held), rate)
+            held, count = [], 0
+        rate = piece.rate
+        held.append(piece.samples)
+        count += len(piece.samples)
+    if held:
+        yield Audio(np.concatenate(held), rate)
+
+
+def _spooled(stream: BinaryIO, source: str) -> BinaryIO:
+    """The rest of a stream in an unnamed file, which can be sought in and vanishes when it is closed."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - handed on, closed by whoever reads it
+    try:
+        with stream:
+            shutil.copyfileobj(stream, file)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise InputError(source, f"cannot be kept in {tempfile.gettempdir()} ({error.strerror or error})") from error
+    except BaseException:
+        file.close()
+        raise
+    return cast("BinaryIO", file)
