@@ -105,16 +105,27 @@ def is_stream(stream: BinaryIO) -> bool:
     return isinstance(stream, PipeInput)
 
 
+def check_size(stream: BinaryIO, source: str, limit: int) -> None:
+    """InputError for a file of more than `limit` bytes. The length of what cannot seek is not known beforehand."""
+    if not is_stream(stream) and os.fstat(stream.fileno()).st_size > limit:
+        raise too_large(source, limit)
+
+
 def read_limited(stream: BinaryIO, source: str, limit: int) -> bytes:
     """All bytes of a stream; InputError beyond `limit` bytes, before more is read."""
+    check_size(stream, source, limit)
     try:
-        size = 0 if is_stream(stream) else os.fstat(stream.fileno()).st_size
-        data = b"" if size > limit else _read_up_to(stream, limit + 1)
+        data = _read_up_to(stream, limit + 1)
     except OSError as error:
         raise _unreadable(source, source, error) from error
-    if max(size, len(data)) > limit:
-        raise InputError(source, f"is larger than the {limit // 1_000_000} MB that are read of such a file")
+    if len(data) > limit:
+        raise too_large(source, limit)
     return data
+
+
+def too_large(source: str, limit: int) -> InputError:
+    """The one line for a file beyond its size limit, in bytes."""
+    return InputError(source, f"is larger than {limit // 1_000_000} MB, the most that is read of such a file")
 
 
 def _read_up_to(stream: BinaryIO, limit: int) -> bytes:
