@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
+import soundfile
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,3 +38,49 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
     for name in ("MMCLI_CONFIG", "MMCLI_DEBUG", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def notes(self) -> list[str]:
+        return self.err.splitlines()
+
+
+@pytest.fixture
+def mmcli(tmp_path: Path) -> Callable[..., Result]:
+    """Runs the program in a process of its own, in an empty folder, through pipes."""
+
+    def run(*args: object, stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
+        command = [sys.executable, "-m", "mmcli", *map(str, args)]
+        environment = {**os.environ, "PYTHONWARNINGS": "error", **(env or {})}
+        ended = subprocess.run(
+            command, input=stdin, capture_output=True, cwd=tmp_path, env=environment, timeout=240, check=False
+        )
+        return Result(ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace"))
+
+    return run
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Three bursts of tone of 1 s with 1 s of silence around each: what the fake stages take for speech."""
+    seconds = np.arange(7 * 16000) / 16000
+    loud = (seconds.astype(int) % 2) == 1
+    path = tmp_path / "bursts.wav"
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * 300 * seconds) * loud, 16000)
+    return path
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    """A red picture without anything written in it."""
+    path = tmp_path / "red.png"
+    PIL.Image.new("RGB", (60, 40), (250, 10, 10)).save(path)
+    return path

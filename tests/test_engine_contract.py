@@ -1,0 +1,224 @@
+"""One suite over every engine of the table: each keeps the contract of its role."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+import pytest
+
+from mmcli import engines
+from mmcli.catalogue import package_data, read_catalogue
+from mmcli.media.audio import open_audio
+from mmcli.media.image import open_image
+from mmcli.speech import utterances
+from mmcli.stages import (
+    AnswerOptions,
+    Audio,
+    Backbone,
+    Conversation,
+    Message,
+    Said,
+    SpeakOptions,
+    SpeechModel,
+    Spoke,
+    Synthesizer,
+    TranscribeOptions,
+    Transcriber,
+    Turn,
+    VadOptions,
+    VoiceDetector,
+    Window,
+)
+
+PROTOCOLS: dict[str, type] = {
+    "vad": VoiceDetector,
+    "stt": Transcriber,
+    "backbone": Backbone,
+    "tts": Synthesizer,
+    "e2e": SpeechModel,
+}
+QUESTION = package_data("samples") / "question-receipt.flac"
+
+
+def _names(role: str) -> list[str]:
+    return [card.name for card in read_catalogue().models.values() if card.role == role]
+
+
+@pytest.fixture(scope="module")
+def stage() -> Any:
+    """Loads each model once for the whole suite."""
+    loaded: dict[str, Any] = {}
+
+    def load(name: str) -> Any:
+        if name not in loaded:
+            loaded[name] = engines.load(read_catalogue().model(name))
+        return loaded[name]
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def sign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    picture = PIL.Image.new("RGB", (640, 200), "white")
+    PIL.ImageDraw.Draw(picture).text((40, 60), "Harbour 7 km", "black", PIL.ImageFont.load_default(72))
+    path = tmp_path_factory.mktemp("sign") / "sign.png"
+    picture.save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", read_catalogue().models)
+def test_it_has_the_methods_of_its_role(name: str, stage: Any) -> None:
+    card = read_catalogue().model(name)
+    assert isinstance(stage(name), PROTOCOLS[card.role])
+
+
+@pytest.mark.parametrize("name", _names("vad"))
+def test_a_detector_tells_speech_from_silence_in_blocks_of_any_length(name: str, stage: Any) -> None:
+    detector = stage(name)
+    speech = np.concatenate([block.samples for block in open_audio(QUESTION).blocks(detector.rate)])
+    sound = np.concatenate([np.zeros(detector.rate, np.float32), speech, np.zeros(detector.rate + 7, np.float32)])
+
+    def blocks(size: int) -> Iterator[Audio]:
+        for start in range(0, len(sound), size):
+            yield Audio(sound[start : start + size], detector.rate)
+
+    whole = list(detector.probabilities(blocks(len(sound))))
+    assert len(whole) == len(sound) // detector.frame
+    assert max(whole) > 0.8
+    assert max(whole[: detector.rate // detector.frame - 4]) < 0.3
+    for size in (100, 512, 5000):
+        np.testing.assert_allclose(list(detector.probabilities(blocks(size))), whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", _names("vad"))
+def test_two_streams_of_a_detector_do_not_mix(name: str, stage: Any) -> None:
+    detector = stage(name)
+    one = list(open_audio(QUESTION).blocks(detector.rate))
+    alone = list(detector.probabilities(one))
+    first, second = detector.probabilities(one), detector.probabilities(one)
+    pairs = list(zip(first, second, strict=True))
+    np.testing.assert_allclose([a for a, _ in pairs], alone, atol=1e-4)
+    np.testing.assert_allclose([b for _, b in pairs], alone, atol=1e-4)
+
+
+def _windows(stage: Any, rate: int) -> list[Window]:
+    blocks = open_audio(QUESTION).blocks(rate)
+    return list(utterances(blocks, stage("fake-vad"), VadOptions()))
+
+
+@pytest.mark.parametrize("name", _names("stt"))
+def test_a_transcriber_hears_in_order_and_in_the_sources_time(name: str, stage: Any) -> None:
+    stt = stage(name)
+    (first, *_) = _windows(stage, stt.rate)
+    moved = [first, Window(first.audio, first.start + 100), Window(first.audio, first.start + 200)]
+    segments = list(stt.transcribe(iter(moved), TranscribeOptions(word_timestamps=True)))
+    assert [round(segment.start / 100) for segment in segments] == [0, 1, 2]
+    for segment, window in zip(segments, moved, strict=True):
+        assert segment.text.strip()
+        assert window.start <= segment.start < segment.end <= window.start + window.audio.seconds + 0.05
+        assert segment.words
+        edges = [edge for word in segment.words for edge in (word.start, word.end)]
+        assert edges == sorted(edges)
+        assert all(word.probability is None or 0 <= word.probability <= 1 for word in segment.words)
+
+
+@pytest.mark.parametrize("name", _names("stt"))
+def test_a_transcriber_gives_a_segment_before_the_next_window_is_asked_for_in_vain(name: str, stage: Any) -> None:
+    stt = stage(name)
+    closed: list[bool] = []
+
+    def endless() -> Iterator[Window]:
+        try:
+            yield from itertools.cycle(_windows(stage, stt.rate)[:1])
+        finally:
+            closed.append(True)
+
+    segments = stt.transcribe(endless(), TranscribeOptions())
+    assert next(segments).text
+    segments.close()
+    assert closed == [True]
+
+
+@pytest.mark.parametrize("name", _names("stt"))
+def test_no_windows_give_no_segments(name: str, stage: Any) -> None:
+    assert list(stage(name).transcribe(iter([]), TranscribeOptions())) == []
+
+
+@pytest.mark.parametrize("name", _names("backbone"))
+def test_an_answer_depends_on_the_picture_and_the_question(name: str, stage: Any, sign: Path, red: Path) -> None:
+    def answer(path: Path, question: str) -> str:
+        conversation = Conversation((Message("user", (open_image(path), question)),))
+        return "".join(stage(name).answer(conversation, AnswerOptions()))
+
+    one = answer(sign, "How far is Harbour?")
+    assert one == answer(sign, "How far is Harbour?")
+    assert one != answer(red, "How far is Harbour?")
+    assert one != answer(sign, "What is the width of the picture?")
+
+
+@pytest.mark.parametrize("name", _names("backbone"))
+def test_an_answer_is_bounded_and_can_be_closed(name: str, stage: Any, sign: Path) -> None:
+    conversation = Conversation((Message("user", (open_image(sign), "How far is Harbour?")),))
+    short = "".join(stage(name).answer(conversation, AnswerOptions(max_new_tokens=2)))
+    assert 1 <= len(short.split()) <= 2
+    pieces = stage(name).answer(conversation, AnswerOptions())
+    assert next(pieces)
+    pieces.close()
+
+
+@pytest.mark.parametrize("name", _names("tts"))
+def test_a_voice_is_sound_of_the_right_length_and_level(name: str, stage: Any) -> None:
+    def speak(options: SpeakOptions) -> list[Audio]:
+        return list(stage(name).speak(iter(["How far is the harbour?", "Seven kilometres."]), options))
+
+    blocks = speak(SpeakOptions())
+    seconds = sum(block.seconds for block in blocks)
+    assert 1 < seconds < 8
+    assert len({block.rate for block in blocks}) == 1
+    samples = np.concatenate([block.samples for block in blocks])
+    assert samples.dtype == np.float32
+    assert 0.05 < np.abs(samples).max() <= 1
+    assert sum(block.seconds for block in speak(SpeakOptions(speed=2.0))) < 0.75 * seconds
+
+
+@pytest.mark.parametrize("name", _names("tts"))
+def test_the_first_sound_comes_before_the_second_sentence_is_known(name: str, stage: Any) -> None:
+    asked: list[int] = []
+
+    def sentences() -> Iterator[str]:
+        for number in range(100):
+            asked.append(number)
+            yield f"Sentence number {number}."
+
+    sound = stage(name).speak(sentences(), SpeakOptions())
+    assert len(next(sound).samples)
+    assert len(asked) < 5
+    sound.close()
+
+
+@pytest.mark.parametrize("name", _names("tts"))
+@pytest.mark.parametrize("text", ["", "...", "🙂", "\x00", "\x1b[31m"])
+def test_text_without_words_is_no_error(name: str, text: str, stage: Any) -> None:
+    assert sum(block.seconds for block in stage(name).speak(iter([text]), SpeakOptions())) < 2
+
+
+@pytest.mark.parametrize("name", _names("tts"))
+def test_a_synthesizer_names_its_voices(name: str, stage: Any) -> None:
+    voices = stage(name).voices()
+    assert voices
+    assert all(voice.name and voice.language for voice in voices)
+
+
+@pytest.mark.parametrize("name", _names("e2e"))
+def test_a_speech_model_answers_sound_with_text_and_sound(name: str, stage: Any) -> None:
+    turn = Turn(audio=open_audio(QUESTION))
+    events = list(stage(name).converse(turn, AnswerOptions()))
+    assert any(isinstance(event, Said) for event in events)
+    assert any(isinstance(event, Spoke) for event in events)
