@@ -213,7 +213,7 @@ class VadOptions:
     """Shorter bursts are noise."""
     min_silence_ms: int = 500
     """A pause that ends an utterance."""
-    speech_pad_ms: int = 200
+    speech_pad_ms: int = 300
     """Kept before and after an utterance."""
     max_speech_s: float = 30.0
     """A longer utterance is cut at its quietest place."""
