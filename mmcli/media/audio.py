@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioFacts",
+    "NotMedia",
     "RawFormat",
     "audio_facts",
     "open_audio",
@@ -40,6 +41,10 @@ __all__ = [
 _MAX_ERRORS = 100
 # The boxes that an MP4, MOV or M4A file can begin with; their index may stand at the end, so they have to be sought in.
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+class NotMedia(InputError):
+    """A file whose content is neither a recording nor a video nor a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,7 @@ class _Reader:
             try:
                 container = av.open(_Bytes(stream), format=form, options=options, metadata_errors="replace")
             except (av.error.FFmpegError, OSError, ValueError) as error:
-                raise InputError(self.source, "is neither a recording nor a video that can be read") from error
+                raise NotMedia(self.source, "is neither a recording nor a video that can be read") from error
             with container:
                 yield self._track(container)
 
