@@ -39,6 +39,10 @@ __all__ = [
 
 # Damaged places that a demuxer reports one after the other without any packet between them.
 _MAX_ERRORS = 100
+# Sound is missing where the times that the container gives jump by this much; beyond an hour they are wrong.
+_MIN_GAP_S, _MAX_GAP_S = 0.1, 3600.0
+# Rates outside are damaged headers, and would cost any amount of time or memory.
+_RATES = 1000, 1_000_000
 # The boxes that an MP4, MOV or M4A file can begin with; their index may stand at the end, so they have to be sought in.
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
@@ -130,6 +134,11 @@ class _Track:
         return cast("int", self.stream.codec_context.layout.nb_channels)
 
     @property
+    def start(self) -> float:
+        """Where the container's times begin; most begin at 0, broadcasts anywhere."""
+        return self.container.start_time / av.time_base if self.container.start_time else 0.0
+
+    @property
     def seconds(self) -> float | None:
         if self.stream.duration:
             return float(self.stream.duration * self.stream.time_base)
@@ -174,6 +183,8 @@ class _Reader:
             raise InputError(self.source, "holds no sound")
         if stream.codec_context is None or not stream.codec_context.layout.nb_channels:
             raise InputError(self.source, "its sound has a codec that is not known here", "convert it to FLAC first")
+        if not _RATES[0] <= stream.rate <= _RATES[1]:
+            raise InputError(self.source, f"its header is damaged: {stream.rate} samples a second")
         track = _Track(container, stream)
         if self.channel is not None and not 1 <= self.channel <= track.channels:
             count = "1 channel" if track.channels == 1 else f"{track.channels} channels"
@@ -181,26 +192,35 @@ class _Reader:
         return track
 
     def decoded(self, track: _Track) -> Iterator[Audio]:
-        """Mono pieces at the file's own rate, as the decoder gives them; damaged packets are silence of their length."""
+        """Mono pieces at the file's own rate, as the decoder gives them; what is lost between them is silence."""
         # Packed, as eight planes or more cannot be read safely; in its own layout, as libav's mix of floats clips.
         packed = av.AudioResampler(format="flt")
-        heard, setup = False, None
+        setup = None
+        due: float | None = None
+        for frame in self._frames(track):
+            if setup != (setup := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                packed = av.AudioResampler(format="flt")
+            try:
+                pieces = [Audio(self._mono(flat), flat.sample_rate) for flat in packed.resample(frame)]
+            except (av.error.FFmpegError, ValueError):
+                continue  # a damaged frame whose header makes no sense
+            start = track.start if due is None else due
+            if frame.time is not None and _MIN_GAP_S < frame.time - start < _MAX_GAP_S:
+                yield from _silence(frame.time - start, frame.sample_rate)
+                start = frame.time
+            due = start + sum(piece.seconds for piece in pieces)
+            yield from pieces
+        if due is None:
+            raise InputError(self.source, "no sound in it can be decoded")
+
+    def _frames(self, track: _Track) -> Iterator[Any]:
+        """What can be decoded; a damaged packet is left out."""
         for packet in self._packets(track):
             try:
                 frames = packet.decode()
             except (av.error.FFmpegError, ValueError):
-                frames = []
-                if heard and packet.duration:
-                    lost = int(packet.duration * packet.time_base * track.stream.rate)
-                    yield Audio(np.zeros(lost, np.float32), track.stream.rate)
-            for frame in frames:
-                if setup != (setup := (frame.format.name, frame.layout.name, frame.sample_rate)):
-                    packed = av.AudioResampler(format="flt")
-                for flat in packed.resample(frame):
-                    heard = True
-                    yield Audio(self._mono(flat), flat.sample_rate)
-        if not heard:
-            raise InputError(self.source, "no sound in it can be decoded")
+                continue
+            yield from (frame for frame in frames if frame.samples and _RATES[0] <= frame.sample_rate <= _RATES[1])
 
     def _packets(self, track: _Track) -> Iterator[Any]:
         errors = 0
@@ -245,6 +265,13 @@ def _seconds_long(pieces: Iterable[Audio]) -> Iterator[Audio]:
         count += len(piece.samples)
     if held:
         yield Audio(np.concatenate(held), rate)
+
+
+def _silence(seconds: float, rate: int) -> Iterator[Audio]:
+    left = round(seconds * rate)
+    while left > 0:
+        yield Audio(np.zeros(min(left, rate), np.float32), rate)
+        left -= rate
 
 
 def _spooled(stream: BinaryIO, source: str) -> BinaryIO:
