@@ -156,7 +156,7 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
     spec = _with_detector(spec)
     if roles is not None:
         for role in roles:
-            if role not in spec.models:
+            if role not in spec.models and role != "vad":  # which comes by itself with stt
                 raise ConfigError(f'pipeline "{spec.name}" has no {role}', "mmcli pipelines list names others")
         keep = {role: name for role, name in spec.models.items() if role in roles}
         kept = {role: given for role, given in spec.options.items() if role in keep}

@@ -119,7 +119,7 @@ def choose_pipeline(
     needed = [role for role in roles if models.get(role) is None]
     if spec.name == "embedded" and needed and not quiet:
         names = ", ".join(spec.models[role] for role in needed)
-        ui.note(f"using {names}, which needs no download; `mmcli models list` names other models")
+        ui.note(f"using {names}, which needs no download; `mmcli models list` names others")
     return _exchange(spec, models), catalogue
 
 
