@@ -71,8 +71,8 @@ def report(problem: BaseException) -> int:
 
 def _usage(problem: Any) -> int:
     context = getattr(problem, "ctx", None)
-    if not problem.message and context is not None:
-        write(context.get_help() + "\n")
+    if type(problem).__name__ == "NoArgsIsHelpError":
+        write(problem.format_message() + "\n")
     else:
         where = context.command_path if context is not None else "mmcli"
         _line(f"error: {problem.format_message().rstrip('.')}; {where} --help shows how")

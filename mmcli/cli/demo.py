@@ -12,7 +12,7 @@ import typer
 from mmcli import ui
 from mmcli.catalogue import package_data, read_catalogue
 from mmcli.cli import common
-from mmcli.cli.output import deliver
+from mmcli.cli.output import check_output, deliver
 from mmcli.errors import UsageError
 from mmcli.text import visible
 
@@ -37,13 +37,17 @@ def demo(
     no_play: Annotated[bool, typer.Option("--no-play", help="Do not play the reply.")] = False,
     debug: common.DebugOption = False,
 ) -> None:
-    """Ask aloud about a picture and hear the answer, with nothing but what comes with the installation."""
+    """Ask aloud about a picture and hear the answer.
+
+    Everything that it needs comes with the installation.
+    """
     from mmcli.media.attachments import open_attachment
     from mmcli.media.audio import open_audio
     from mmcli.media.playback import can_play
     from mmcli.pipeline import Cascade, build
     from mmcli.stages import Turn
 
+    check_output(str(output))
     samples = package_data("samples")
     questions = tomllib.loads((samples / "samples.toml").read_text(encoding="utf-8"))["questions"]
     if question > len(questions):

@@ -31,7 +31,10 @@ _CPU_FLAGS = ("avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni"
 
 @app.command()
 def doctor(as_json: common.JsonOption = False, debug: common.DebugOption = False) -> None:
-    """Show what this machine has: Python, packages, devices, memory, disk, and what each extra would add."""
+    """What this machine has, and what is missing.
+
+    Python, packages, processors, graphics cards, sound devices, memory, disk, and what each extra would add.
+    """
     report = examine()
     if as_json:
         ui.write_json(report)
@@ -153,8 +156,6 @@ def _packages(extra: str | None) -> dict[str, str]:
 
 def _extra(name: str, about: str) -> str:
     found: dict[str, Any] = _packages(name)
-    if "mmcli" in found:
-        return f"{about}: pip install 'mmcli[{name}]'"
     missing = [package for package, version in found.items() if version == "missing"]
     state = f"pip install 'mmcli[{name}]' brings {', '.join(missing)}" if missing else "installed"
     return f"{about}: {state}"

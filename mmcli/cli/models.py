@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = common.command_app()
 
 
-@app.callback()
+@app.callback(no_args_is_help=True)
 def _models() -> None:
     """The models that mmcli knows."""
 

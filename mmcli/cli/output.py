@@ -26,6 +26,14 @@ OutputOption = Annotated[
 PlayOption = Annotated[bool, typer.Option("--play", help="Play it.")]
 
 
+def check_output(output: str | None) -> None:
+    """UsageError for a file name without the suffix of a sound format."""
+    if output not in (None, "-"):
+        from mmcli.media.audio_out import check_suffix
+
+        check_suffix(Path(output))
+
+
 def deliver(sound: Generator[Audio, None, None], output: str | None, *, raw: bool = False, play: bool = False) -> float:
     """Send sound where it was asked for, block by block, and give its seconds. Closes the sound whatever happens."""
     from mmcli.media.audio import pcm16, write_audio, write_wav

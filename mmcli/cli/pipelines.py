@@ -16,7 +16,7 @@ app = common.command_app()
 NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name, a .toml file with one, or auto.")]
 
 
-@app.callback()
+@app.callback(no_args_is_help=True)
 def _pipelines() -> None:
     """The pipelines that mmcli knows."""
 

@@ -10,7 +10,7 @@ import typer
 
 from mmcli import ui
 from mmcli.cli import common
-from mmcli.cli.output import OutputOption, PlayOption, deliver
+from mmcli.cli.output import OutputOption, PlayOption, check_output, deliver
 from mmcli.errors import UsageError
 from mmcli.text import visible
 
@@ -50,6 +50,7 @@ def run(
         raise UsageError("there is nothing to run on", f"mmcli run {pipeline} --audio FILE -a FILE")
     if output == "-" and as_json:
         raise UsageError("--json and the sound cannot both go to standard output", "write a file: -o FILE")
+    check_output(output)
     spec, catalogue = common.choose_pipeline(pipeline, config, (), models={}, quiet=quiet)
     wanted: dict[str, dict[str, Any]] = {
         "stt": {"fast": fast},

@@ -11,7 +11,7 @@ import typer
 
 from mmcli import ui
 from mmcli.cli import common
-from mmcli.cli.output import OutputOption, PlayOption, deliver
+from mmcli.cli.output import OutputOption, PlayOption, check_output, deliver
 from mmcli.errors import UsageError
 
 app = common.command_app()
@@ -48,6 +48,7 @@ def speak(
         raise UsageError("--output-raw goes to standard output", "leave out -o")
     if not list_voices and (text is None) == (input_file is None):
         raise UsageError("give one text", 'mmcli speak "TEXT", mmcli speak - or mmcli speak -i FILE')
+    check_output(output)
     spec, catalogue = common.choose_pipeline(pipeline, config, ("tts",), models={"tts": model}, quiet=quiet)
     options = {"voice": voice, "language": language, "speed": speed, "pitch": pitch}
     cascade: Any = build(spec.with_options("tts", options, "flag"), catalogue, ("tts",))

@@ -34,7 +34,7 @@ ChannelOption = Annotated[int | None, typer.Option("--channel", min=1, help="Hea
 
 @app.command()
 def transcribe(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio or video; - is standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video; - is standard input.")],
     output_format: FormatOption = None,
     output_dir: DirOption = None,
     model: common.SttModelOption = None,

@@ -47,10 +47,8 @@ def write_audio(path: Path, blocks: Iterable[Audio]) -> float:
     The file has the rate of the first block, or the next one that its format can hold; other blocks are resampled.
     The file appears whole or not at all. UsageError: unknown suffix. OutputError: no sound at all, cannot be written.
     """
+    check_suffix(path)
     suffix = path.suffix.lower()
-    if suffix not in _ENCODINGS and not is_special(path):
-        problem = f'"{display_name(suffix)}" is no suffix of a sound format' if suffix else "has no suffix"
-        raise UsageError(f"{display_name(path)}: {problem}", f"end the name in one of {' '.join(_ENCODINGS)}")
     if not is_special(path):
         with atomic_path(path) as aside, aside.open("r+b", buffering=0) as file:
             return _encode(file, suffix, blocks, display_name(path))
@@ -63,6 +61,14 @@ def write_audio(path: Path, blocks: Iterable[Audio]) -> float:
             whole.seek(0)
             shutil.copyfileobj(whole, stream)
         return seconds
+
+
+def check_suffix(path: Path) -> None:
+    """UsageError where `write_audio` would not know the format, so that it is told before any work is done."""
+    suffix = path.suffix.lower()
+    if suffix not in _ENCODINGS and not is_special(path):
+        problem = f'"{display_name(suffix)}" is no suffix of a sound format' if suffix else "has no suffix"
+        raise UsageError(f"{display_name(path)}: {problem}", f"end the name in one of {' '.join(_ENCODINGS)}")
 
 
 def write_wav(stream: BinaryIO, blocks: Iterable[Audio]) -> float:
