@@ -67,6 +67,7 @@ class FakeTranscriber(_Fake):
     """Hears "window 1 of 2.5 seconds", "window 2 of ..." and so on."""
 
     rate = _RATE
+    packs = False
 
     def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
         for number, window in enumerate(windows, 1):

@@ -45,6 +45,7 @@ class PocketSphinx:
     """English only. Text is lower case without punctuation; probabilities are posteriors in the word lattice."""
 
     rate = 16000
+    packs = False
 
     def __init__(self, card: ModelCard) -> None:
         """Begins to load in the background. ConfigError for a setting, as there are none."""
