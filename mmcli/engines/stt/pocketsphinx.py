@@ -83,7 +83,8 @@ class PocketSphinx:
         def work() -> Iterator[tuple[int, _Heard]]:
             for number, window in jobs:
                 pcm = _pcm16(window.audio.samples)
-                words = use.decode(config, pcm) if pcm else []
+                # In a moment of digital silence the recognizer would hear "oh".
+                words = use.decode(config, pcm) if pcm.strip(b"\0") else []
                 if words is not None:
                     yield number, _segment(window, words, options)
 
