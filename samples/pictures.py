@@ -6,6 +6,12 @@ import zxingcpp
 from drawing import GREY, INK, LINE, PAPER, SCALE, Canvas
 from PIL import Image
 
+ITEMS = (
+    ("2", "Cappuccino", 6.80),
+    ("1", "Orange juice", 3.40),
+    ("1", "Cheese sandwich", 5.20),
+    ("1", "Apple cake", 3.90),
+)
 CODE_TEXT = "Free concert in the park on Sunday at 5 pm"
 
 
@@ -21,26 +27,21 @@ def receipt() -> Image.Image:
         canvas.text((margin, y), left, 21)
         canvas.text((right, y), other, 21, style="r")
     canvas.dashes(margin, right, 276)
-    items = (
-        ("2", "Cappuccino", "6.80"),
-        ("1", "Orange juice", "3.40"),
-        ("1", "Cheese sandwich", "5.20"),
-        ("1", "Apple cake", "3.90"),
-    )
     y = 322.0
-    for count, name, amount in items:
+    for count, name, amount in ITEMS:
         canvas.text((margin, y), f"{count} x", 23, GREY)
         canvas.text((margin + 56, y), name, 23)
-        canvas.text((right, y), amount, 23, style="r")
+        canvas.text((right, y), f"{amount:.2f}", 23, style="r")
         y += 42
     canvas.dashes(margin, right, y - 8)
-    for name, amount in (("Subtotal", "19.30"), ("Tax 10 %", "1.93")):
+    subtotal = sum(amount for _, _, amount in ITEMS)
+    for name, amount in (("Subtotal", subtotal), ("Tax 10 %", subtotal / 10)):
         y += 36
         canvas.text((margin, y), name, 23)
-        canvas.text((right, y), amount, 23, style="r")
+        canvas.text((right, y), f"{amount:.2f}", 23, style="r")
     canvas.rule(margin, right, y + 26, INK, 2.5)
     canvas.text((margin, y + 74), "TOTAL", 36, style="lb")
-    canvas.text((right, y + 74), "21.23 GBP", 36, style="rb")
+    canvas.text((right, y + 74), f"{1.1 * subtotal:.2f} GBP", 36, style="rb")
     canvas.rule(margin, right, y + 98, INK, 2.5)
     canvas.text((margin, y + 142), "Paid by card", 21, GREY)
     canvas.text((right, y + 142), "**** 4821", 21, GREY, "r")

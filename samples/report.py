@@ -67,12 +67,13 @@ def _table(rows: tuple[tuple[str, ...], ...], widths: list[float]) -> Table:
 
 
 def _story() -> list[Any]:
+    visitors = sum(int(row[1].replace(",", "")) for row in VISITORS[1:])
     return [
         Paragraph(TITLE, NAME),
         Paragraph("Report on the first half of 2025", LEAD),
         Paragraph("Summary", HEAD),
         Paragraph(
-            "The library was open on 148 days. It had 28,560 visitors, 9 percent more than a year before. "
+            f"The library was open on 148 days. It had {visitors:,} visitors, 9 percent more than a year before. "
             "The reading room on the second floor was opened again in March, after a winter of building work.",
             BODY,
         ),

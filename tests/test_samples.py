@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jiwer
 import numpy as np
@@ -23,8 +23,21 @@ from mmcli.media.attachments import open_attachment
 from mmcli.media.audio import open_audio
 from mmcli.pipeline import build
 from mmcli.speech import utterances
-from mmcli.stages import AnswerOptions, Audio, Conversation, Heard, Message, Said, Spoke, TranscribeOptions, Turn
-from mmcli.stages import VadOptions as Vad
+from mmcli.stages import (
+    AnswerOptions,
+    Audio,
+    Conversation,
+    Heard,
+    Message,
+    Said,
+    Spoke,
+    TranscribeOptions,
+    Turn,
+    VadOptions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SAMPLES = package_data("samples")
 LIST: dict[str, Any] = tomllib.loads((SAMPLES / "samples.toml").read_text(encoding="utf-8"))
@@ -45,9 +58,10 @@ def stages() -> dict[str, Any]:
     return {name: load(catalogue.model(name)) for name in ("silero", "pocketsphinx", "reader")}
 
 
-def hear(stages: dict[str, Any], blocks: Any, vad: Vad | None = None) -> str:
-    windows = utterances(blocks, stages["silero"], vad or Vad())
-    return " ".join(segment.text for segment in stages["pocketsphinx"].transcribe(windows, TranscribeOptions()))
+def hear(stages: dict[str, Any], blocks: Iterable[Audio], fast: bool = False) -> str:
+    windows = utterances(blocks, stages["silero"], VadOptions())
+    segments = stages["pocketsphinx"].transcribe(windows, TranscribeOptions(fast=fast))
+    return " ".join(segment.text for segment in segments)
 
 
 def test_the_list_and_the_folder_name_the_same_files() -> None:
@@ -112,15 +126,6 @@ def test_the_report_has_a_text_layer_with_its_tables() -> None:
         assert cell in second
 
 
-def test_the_amounts_of_the_receipt_and_the_report_add_up(made: Path) -> None:
-    script = (
-        "import report; rows = [[int(cell.replace(',', '')) for cell in row[1:]] for row in report.VISITORS[1:]]; "
-        "print(sum(row[0] for row in rows))"
-    )
-    total = subprocess.run([sys.executable, "-c", script], cwd=SAMPLES, capture_output=True, text=True, check=True)
-    assert f"{int(total.stdout):,} visitors" in _pdf_text(SAMPLES / "report.pdf")[0].replace("\n", " ")
-
-
 @each_question
 def test_a_typed_question_is_answered_out_of_its_picture(stages: dict[str, Any], question: dict[str, Any]) -> None:
     parts = (open_attachment(SAMPLES / question["attachment"]), question["text"])
@@ -157,7 +162,7 @@ def test_each_channel_of_the_dialogue_holds_one_speaker(stages: dict[str, Any]) 
     assert not (speaks[0] & speaks[1]).any()
     for side in (0, 1):
         said = " ".join(dialogue["turns"][side::2])
-        heard = hear(stages, [Audio(np.ascontiguousarray(samples[:, side]), rate)], Vad(max_speech_s=10))
+        heard = hear(stages, [Audio(np.ascontiguousarray(samples[:, side]), rate)], fast=True)
         assert jiwer.wer(re.sub(r"[^a-z ]", "", said.lower()), heard) < 0.4
 
 
