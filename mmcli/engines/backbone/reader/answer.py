@@ -132,9 +132,10 @@ def told(finding: Finding, name: str | None) -> str:
     """A finding as a sentence; `name` says in which attachment, where there are several."""
     heard = "".join(f' ("{word}" taken for "{other}")' for word, other in finding.heard)
     value = finding.value if finding.value.endswith((".", "!", "?")) else f"{finding.value}."
+    end = "" if finding.where.endswith(('."', '!"', '?"')) and not heard else "."
     if finding.where and finding.where != f'in "{finding.value}"':
         place = f"In {name} it is written {finding.where}" if name else f"It is written {finding.where}"
-        return f"{value} {place}{heard}."
+        return f"{value} {place}{heard}{end}"
     if name:
         return f"{value} It is written in {name}{heard}."
     return f"{value} It is all that is written there{heard}." if heard else value

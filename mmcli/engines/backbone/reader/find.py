@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmcli.engines.backbone.reader import values
 from mmcli.engines.backbone.reader.match import SAME, best, misheard, similar, tokens
+from mmcli.engines.backbone.reader.words import HINTS, OPPOSITES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -88,7 +90,7 @@ def _joined(word: str, words: tuple[str, ...], every: Iterable[str]) -> str | No
     pairs = [words[at - 1] + word] if at > 0 else []
     if 0 <= at < len(words) - 1:
         pairs.append(word + words[at + 1])
-    return next((token for pair in pairs for token in every if len(pair) > 4 and similar(pair, token) >= 0.85), None)
+    return next((token for pair in pairs for token in every if len(pair) > 3 and similar(pair, token) >= 0.85), None)
 
 
 def needed(question: Question, hits: Hits) -> tuple[str, ...]:
@@ -211,13 +213,21 @@ def _judge(value: _Value, question: Question, sheet: Sheet, hits: Hits, need: tu
     if max(_weight(value, cell, question, sheet) for cell in used) < 0.6:
         return None
     score = total / len(need)
+    heads = _heads(value, sheet)
+    if _opposite(question, value, heads):
+        return None
+    if any(best(hint, cell.words) >= SAME for hint in HINTS.get(question.words[0], ()) for cell in heads):
+        score += 0.15
     for word in {*question.weak, question.asked} - set(need):
-        heads = [cell for cell in hits.cells.get(word, ()) if _weight(value, cell, question, sheet) >= 0.6]
-        if heads and value.cell not in heads:
-            score += 0.12 if word == question.asked or len(heads[0].words) <= 2 else 0.05
-            used.append(heads[0])
+        named = [cell for cell in hits.cells.get(word, ()) if _weight(value, cell, question, sheet) >= 0.6]
+        if named and value.cell not in named:
+            score += 0.12 if word == question.asked or len(named[0].words) <= 2 else 0.05
+            used.append(named[0])
     nearest = max(used[: len(need)], key=lambda cell: _weight(value, cell, question, sheet))
-    score -= 0.15 * _extra(nearest, value, need) + 0.04 * value.rank
+    score -= 0.15 * _extra(nearest, value, need) + 0.08 * value.rank
+    if not value.whole and value.cell not in used:
+        # a number out of another thing's name
+        score -= 0.1
     return Finding(value.text, _where(value, used), score, hits.heard)
 
 
@@ -228,6 +238,30 @@ def _extra(label: Cell, value: _Value, need: tuple[str, ...]) -> float:
     own = set(tokens(value.text)) if value.cell is label else set()
     rest = [word for word in label.words if word not in own and not word[0].isdigit() and len(word) > 1]
     return sum(best(word, need) < SAME for word in rest) / len(rest) if rest else 0.0
+
+
+def _heads(value: _Value, sheet: Sheet) -> list[Cell]:
+    """The cells that may name what a value is: its own, the one before it, and the head of its column."""
+    row = sheet.rows[value.cell.row]
+    before = row[: row.index(value.cell)][-1:]
+    above = [
+        cell
+        for cell in column(sheet, value.cell)
+        if cell.row < value.cell.row and not values.is_value(cell.text) and (len(sheet.rows[cell.row]) > 1 or len(row) == 1)
+    ]
+    return [*([] if value.whole else [value.cell]), *before, *above]
+
+
+def _opposite(question: Question, value: _Value, heads: list[Cell]) -> bool:
+    """Whether a value is labelled as the opposite of what is asked; a range of times has both its ends."""
+    if re.search(r"\d.*(?:-|–|\bto\b).*\d", value.text):
+        return False
+    asked, written = set(question.words), {word for cell in heads for word in cell.words}
+    return any(
+        asked & this and written & that and not written & this
+        for one, other in OPPOSITES
+        for this, that in ((one, other), (other, one))
+    )
 
 
 def _weight(value: _Value, label: Cell, question: Question, sheet: Sheet) -> float:
@@ -248,7 +282,7 @@ def _in_row(label: Cell, cell: Cell, sheet: Sheet, typed: bool) -> float:
     row = sheet.rows[cell.row]
     if label.left > cell.left:
         # "3 Coffee", or the row head of what stands further right
-        return 0.7 if not typed or row.index(label) - row.index(cell) == 1 else 0.6
+        return 0.9 if typed or row.index(label) - row.index(cell) == 1 else 0.8
     between = row[row.index(label) + 1 : row.index(cell)]
     if any(other.text.endswith(":") for other in between):
         return 0.3
@@ -273,6 +307,10 @@ def _in_column(label: Cell, cell: Cell, question: Question, sheet: Sheet, typed:
             return 0.85
         if typed and all(not values.is_value(other.text) for other in between):
             return 0.7
+    if typed and not below and any(cell in ends for ends in sheet.series.values()):
+        # bars side by side share the name below them
+        named = min(sheet.rows[label.row], key=lambda other: abs(other.x - cell.x))
+        return 0.85 if named is label else 0.0
     # a heading says something about all that stands below it
     return 0.5 if below and (len(sheet.rows[label.row]) == 1 or label.row < 3) else 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from itertools import pairwise
@@ -43,17 +44,17 @@ def heading(sheet: Sheet) -> list[Cell]:
     marked = [cell for cell in sheet.cells if _MARKED.match(cell.text)]
     if marked:
         return marked[:1]
-    rows = [row for row in sheet.rows if len(row) == 1 and any(c.isalpha() for c in row[0].text)]
+    rows = [row for row in sheet.rows if len(row) == 1 and sum(c.isalpha() for c in row[0].text) > 2]
     if not rows:
         return []
-    usual = sheet.letter
-    tallest = max((row[0] for row in rows), key=lambda cell: cell.height)
-    if tallest.height >= _HEADING * usual:
-        start = next(i for i, row in enumerate(rows) if row[0].height > 0.88 * tallest.height)
+    usual = statistics.median(_size(cell) for cell in sheet.cells)
+    tallest = max((row[0] for row in rows), key=_size)
+    if _size(tallest) >= _HEADING * usual and len(sheet.rows) > 1:
+        start = next(i for i, row in enumerate(rows) if _size(row[0]) > 0.88 * _size(tallest))
         found = [rows[start][0]]
         for row in rows[start + 1 :]:
             cell, last = row[0], found[-1]
-            if cell.height < 0.85 * last.height or cell.top - last.bottom > last.height:
+            if _size(cell) < 0.85 * _size(last) or cell.top - last.bottom > last.height:
                 break
             found.append(cell)
         return found
@@ -61,9 +62,14 @@ def heading(sheet: Sheet) -> list[Cell]:
     alone = len(sheet.rows[0]) == 1 and len(sheet.rows) > 2 and first.row == 0
     short = len(first.words) <= 10 and not first.text.endswith(_SENTENCE_END)
     gaps = [below[0].top - above[0].bottom for above, below in pairwise(sheet.rows)]
-    if alone and short and (len(sheet.rows[1]) > 1 or gaps[0] > statistics.median(gaps[1:]) + 0.3 * usual):
+    if alone and short and (len(sheet.rows[1]) > 1 or gaps[0] > statistics.median(gaps[1:]) + 0.3 * sheet.letter):
         return [first]
     return []
+
+
+def _size(cell: Cell) -> float:
+    """The size of the letters: boxes of capitals alone are as high as those of smaller letters with tails."""
+    return math.sqrt(cell.height * 2 * cell.width / max(1, len(cell.text)))
 
 
 def blocks(sheet: Sheet) -> list[tuple[Row, ...]]:

@@ -40,7 +40,7 @@ def similar(word: str, other: str) -> float:
     if word == other:
         return 1.0
     if word[0].isdigit() or other[0].isdigit():
-        return 0.97 if _number(word) == _number(other) else 0.0
+        return 0.97 if _number(word) == _number(other) or _same_time(word, other) else 0.0
     if stem(word) == stem(other):
         return 0.95
     if other in SYNONYMS.get(word, ()):
@@ -92,6 +92,11 @@ def _sound(word: str) -> str:
     plain = re.sub(r"(?<=[aeiou])r(?=[^aeiouy])|h", "", plain).translate(_SOUNDS)
     start = "a" if plain[:1] in "aeiou" else ""
     return start + re.sub(r"(.)\1+", r"\1", re.sub(r"[aeiouyw]", "", plain))
+
+
+def _same_time(word: str, other: str) -> bool:
+    """Whether one is the other as it is heard: 1015 for 10:15."""
+    return ":" in word + other and word.replace(":", "") == other.replace(":", "")
 
 
 def _number(word: str) -> str:

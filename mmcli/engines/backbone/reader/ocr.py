@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import statistics
 import threading
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ from mmcli.stages import TextLine
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Text is found at this many pixels of the longer side (letters of 6 pixels are still found, larger costs seconds) ...
+# Text is found at this many pixels of the longer side (letters of 6 pixels are still found, larger costs seconds), a
+# smaller picture so many times enlarged (a lone number beside a bar is missed otherwise) ...
 _DETECT = 1280
+_ENLARGED = 1.6
 # ... and recognised at this many at most, as small letters want the detail.
 _RECOGNISE = 2600
 # A smaller picture is looked at again enlarged, a larger one made smaller, where lines were garbled.
@@ -33,6 +36,9 @@ _DOUBTFUL = 0.8
 _TINY = 14
 # Words further apart than so many line heights do not belong together.
 _GAP = 1.3
+
+# A zero among digits is often read as the letter.
+_ZERO = re.compile(r"(?<=\d)[oO](?=[\doO]*\d)")
 
 _Word = tuple[str, float, list[list[float]]]
 
@@ -88,6 +94,7 @@ class Ocr:
     def _read(self, picture: PIL.Image.Image, scale: float) -> list[_Found]:
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         resized = picture if scale == 1 else picture.resize(size, PIL.Image.Resampling.BICUBIC)
+        self._detect_at(min(_DETECT / max(size), _ENLARGED), size)
         result = self._engine(np.ascontiguousarray(np.asarray(resized)[:, :, ::-1]))
         texts = getattr(result, "txts", None)
         if result.boxes is None or not texts:
@@ -95,9 +102,20 @@ class Ocr:
         words = result.word_results if len(result.word_results) == len(texts) else [()] * len(texts)
         shrink = np.array([picture.width / size[0], picture.height / size[1]])
         return [
-            (text, np.asarray(box, float) * shrink, float(score), _joined(text, parts, shrink))
+            (_ZERO.sub("0", text), np.asarray(box, float) * shrink, float(score), _joined(text, parts, shrink))
             for text, box, score, parts in zip(texts, result.boxes, result.scores, words, strict=True)
         ]
+
+
+    def _detect_at(self, scale: float, size: tuple[int, int]) -> None:
+        """Lines are recognised at the picture's own size, whatever the size at which they are found."""
+        detector = self._engine.text_det
+        if detector is None:
+            # only its first use makes the detector
+            self._engine(np.full((64, 64, 3), 255, np.uint8))
+            detector = self._engine.text_det
+        detector.limit_type = "max" if scale < 1 else "min"
+        detector.limit_side_len = scale * (max(size) if scale < 1 else min(size))
 
 
 _Found = tuple[str, "np.ndarray[Any, Any]", float, list[tuple[str, "np.ndarray[Any, Any]"]]]
@@ -120,8 +138,6 @@ def _load() -> Any:
                 "Global.use_cls": False,
                 "Global.max_side_len": 2 * _RECOGNISE,
                 "Global.return_word_box": True,
-                "Det.limit_type": "max",
-                "Det.limit_side_len": _DETECT,
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
             }
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmcli.engines.backbone.reader.sheet import Sheet
 
 _SHORTEST = 4
+_PRONOUNS = ("it", "he", "she", "they", "this", "these")
 _WORD = re.compile(r"[^\s,;:.!?()\"“”]+(?:[.,][^\s,;:.!?()\"“”]+)*")
 _BREAK = re.compile(r"[,;:.!?()]")
 
@@ -40,21 +41,27 @@ def all_sentences(sheet: Sheet) -> list[str]:
 def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]:
     """The best answer of the running text of a sheet; empty where no sentence holds all key words."""
     heard = dict(hits.heard)
-    content = [heard.get(word, word) for word in question.strong]
-    if not content:
+    content = [heard.get(word, word) for word in question.strong or question.weak]
+    if not question.strong and len(content) < 2:
         return []
     result: Finding | None = None
+    former = ""
     for sentence in all_sentences(sheet):
         words = tokens(sentence)
+        # "It is 212 metres long" goes on about the subject of the sentence before
+        around = (*tokens(former), *words) if words[:1] and words[0] in _PRONOUNS else words
+        former = sentence
         if len(words) < _SHORTEST:
             continue
-        scores = {word: best(word, words) for word in content}
+        scores = {word: best(word, around) for word in content}
         asked = question.asked if scores.get(question.asked, 1.0) < SAME else ""
         need = [word for word in content if word != asked]
         if not need or min(scores[word] for word in need) < SAME:
             continue
         value = _value(question, sentence, need, asked)
         if value is None:
+            continue
+        if not any(best(word, words) >= SAME for word in need) and value == sentence:
             continue
         weak = sum(best(word, words) >= SAME for word in question.weak)
         score = 0.9 * sum(scores[word] for word in need) / len(need) + 0.02 * weak - 0.0005 * len(words)
@@ -86,7 +93,8 @@ def _value(question: Question, sentence: str, need: list[str], asked: str) -> st
 
 
 def _typed(question: Question, sentence: str, need: list[str]) -> str | None:
-    for kind in question.types:
+    # "how long" wants a measure: any number of the sentence would be a guess
+    for kind in [kind for kind in question.types if kind != "number" or len(question.types) == 1 or "integer" in question.types]:
         found = [match.group().strip() for match in values.find(kind, sentence)]
         fitting = [text for text in found if not set(tokens(text)) <= set(question.words)]
         if fitting:

@@ -90,7 +90,8 @@ _TYPES = (
     (r"\bhow many\b", ("integer", "number")),
     (r"\bhow much\b|\bprices?\b|\bcosts?\b|\bpay\b|\bpaid\b|\btotal\b|\bamount\b|\bcharged?\b|\bfee\b|\bbalance\b", ("money", "measure", "number")),
     (r"\b(?:model|flight|serial|order|invoice|booking|reference|product|part|article|version|gate|seat|room)\b", ("code", "number")),
-    (r"\b(?:number|value|figure|score|result|count)\b", ("number",)),
+    (r"\bnumbers?\b", ("number", "code")),
+    (r"\b(?:value|figure|score|result|count)\b", ("number",)),
     (r"\bwho\b|\bwhose\b|\bwhom\b|\bname\b", ("name",)),
 )  # fmt: skip
 

@@ -21,6 +21,8 @@ happened come comes date day time hour clock year month address phone telephone 
 exact right left top bottom middle kind type sort mean means stop arrive arrives travel run runs start starts end ends
 begin begins reading high low worth according use used mentioned printed hear latin letters script charged charge
 altogether
+bought ordered orders sold sell sells listed came coming open opens opened opening close closes closed closing hours
+located happening visit
 """
 
 _EDGE = """
@@ -97,6 +99,24 @@ WEAK = frozenset(_WEAK.split())
 
 EDGE = frozenset(_EDGE.split())
 """Words that end a noun phrase."""
+
+OPPOSITES = tuple(
+    (frozenset(one.split()), frozenset(other.split()))
+    for one, other in (
+        ("open opens opened opening", "close closes closed closing"),
+        ("arrive arrives arrival arrivals arriving", "depart departs departure departures leave leaves leaving"),
+        ("from origin", "to destination"),
+        ("start starts begin begins beginning", "end ends ending"),
+        ("minimum min lowest low", "maximum max highest high"),
+    )
+)
+
+HINTS = {
+    "where": ("destination", "place", "location", "venue", "where", "room", "address", "city"),
+    "who": ("name",),
+    "when": ("date", "time", "when", "departure"),
+}
+"""Question words and the labels that their answers have."""
 
 SYNONYMS: dict[str, frozenset[str]] = {
     word: frozenset(line.split()) for line in _SYNONYMS.strip().splitlines() for word in line.split()
