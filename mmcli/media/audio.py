@@ -207,13 +207,14 @@ class _Reader:
         """Mono pieces at the file's own rate, as the decoder gives them; what is lost between them is silence."""
         # Packed, as eight planes or more cannot be read safely; in its own layout, as libav's mix of floats clips.
         packed = av.AudioResampler(format="flt")
-        setup = None
+        setup, voices = None, [0]
         due: float | None = None
         for frame in self._frames(track):
             if setup != (setup := (frame.format.name, frame.layout.name, frame.sample_rate)):
                 packed = av.AudioResampler(format="flt")
+                voices = self._voices(frame.layout)
             try:
-                pieces = [Audio(self._mono(flat), flat.sample_rate) for flat in packed.resample(frame)]
+                pieces = [Audio(self._mono(flat, voices), flat.sample_rate) for flat in packed.resample(frame)]
             except (av.error.FFmpegError, ValueError):
                 continue  # a damaged frame whose header makes no sense
             start = track.start if due is None else due
@@ -266,19 +267,18 @@ class _Reader:
             except OSError as error:
                 raise InputError(self.source, f"cannot be read to its end ({error.strerror or error})") from error
 
-    def _mono(self, frame: Any) -> NDArray[np.float32]:
-        count = frame.layout.nb_channels
-        samples = frame.to_ndarray().reshape(-1, count)
-        if self.channel is not None and self.channel <= count:
-            mono = samples[:, self.channel - 1]
-        elif count > 2:
-            # The subwoofer's channel holds no speech.
-            names = [channel.name for channel in frame.layout.channels]
-            mono = samples[:, [name != "LFE" for name in names]].mean(axis=1) if "FL" in names else samples.mean(axis=1)
-        else:
-            mono = samples.mean(axis=1)
+    def _mono(self, frame: Any, voices: list[int]) -> NDArray[np.float32]:
+        samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+        mono = samples[:, voices[0]] if len(voices) == 1 else samples[:, voices].mean(axis=1)
         clipped: NDArray[np.float32] = np.clip(np.nan_to_num(mono, nan=0.0), -1.0, 1.0)
         return clipped
+
+    def _voices(self, layout: Any) -> list[int]:
+        """Which channels, from 0, are mixed: the chosen one, or all but the subwoofer's, which holds no speech."""
+        if self.channel is not None and self.channel <= layout.nb_channels:
+            return [self.channel - 1]
+        names = [channel.name for channel in layout.channels]
+        return [index for index, name in enumerate(names) if name != "LFE"] or [0]
 
 
 def _seconds_long(pieces: Iterable[Audio]) -> Iterator[Audio]:
