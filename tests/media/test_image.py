@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -264,6 +266,17 @@ def test_a_file_beyond_the_size_limit_is_not_read(tmp_path: Path) -> None:
         file.truncate(media_image.MAX_BYTES + 1)
     with pytest.raises(InputError, match="larger than 256 MB"):
         open_image(tmp_path / "sparse.png")
+
+
+def test_damage_is_told_once_and_nowhere_else(tmp_path: Path) -> None:
+    content = bytearray(saved(PIL.Image.new("RGB", (16, 16)), "TIFF"))
+    place = content.index(struct.pack("<HHII", 277, 3, 1, 3))  # samples per pixel
+    content[place + 8 : place + 10] = struct.pack("<H", 2048)
+    (tmp_path / "t.tif").write_bytes(content)
+    code = "import sys; from mmcli.media.image import open_image; open_image(sys.argv[1]).pixels()"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "t.tif"], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("Traceback")
+    assert "mmcli.errors.InputError" in done.stderr.splitlines()[-1]
 
 
 def test_a_picture_through_a_pipe(data: Path, piped) -> None:
