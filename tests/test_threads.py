@@ -78,3 +78,28 @@ def test_a_full_channel_lets_its_sender_go_when_the_reader_has_gone() -> None:
     channel.stop()
     sender.join(5)
     assert answers == [False]
+
+
+def test_stop_wakes_a_source_that_waits_for_something_of_its_own() -> None:
+    woken = threading.Event()
+    left: list[bool] = []
+
+    def waiting() -> Iterator[int]:
+        left.append(woken.wait(60))
+        yield 1
+
+    def failing() -> Iterator[int]:
+        yield 2
+        raise ValueError("broken")
+
+    for end in ("an exception", "closing"):
+        woken.clear()
+        left.clear()
+        merged = merge(waiting(), failing(), stop=woken.set)
+        assert next(merged) == 2
+        if end == "closing":
+            merged.close()
+        else:
+            with pytest.raises(ValueError, match="broken"):
+                next(merged)
+        assert left == [True]
