@@ -101,7 +101,7 @@ def _state(card: ModelCard) -> str:
 
 # ---------------------------------------------------------------- fetching, checking, deleting
 
-NamesArgument = Annotated[list[str], typer.Argument(metavar="NAME|hf:ORG/NAME...", help="Names of models.")]
+NamesArgument = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of models, or hf:ORG/NAME.")]
 
 
 @app.command()
@@ -219,9 +219,7 @@ def remove(
 
 @app.command()
 def verify(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Without one: all that are here.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]", help="Without one: all that are here.")] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Fetch broken files again.")] = False,
     hf_token: TokenOption = None,
     as_json: common.JsonOption = False,
