@@ -201,8 +201,10 @@ def _with_state(origin: Mapping[str, Any], stages: Iterable[Any]) -> dict[str, A
 
 
 def _revision(card: ModelCard) -> str:
-    """The pinned revision; for what comes with a package, the package's version."""
+    """The commit of a model of the hub; for what comes with a package, the package's version; else what is pinned."""
     scheme, _, place = card.source.partition(":")
+    if scheme == "hf":
+        return store.locate(card).name
     if card.revision or scheme != "embedded":
         return card.revision
     try:

@@ -106,6 +106,9 @@ class Reader:
                 several = len(parts) > 1 or len(groups) > 1 or told[0][0] != name_of(parts[0])
                 yield from _spaced(answer.told(finding, name if several else None) for name, finding in told)
                 return
+        if question.text.startswith("read"):
+            yield from self._read(groups[0], question)
+            return
         lines.sort(key=lambda item: -item[0])
         names = [name_of(part) for parts in groups for part in parts]
         yield answer.not_written(names, [line for _, line in lines[:2]])

@@ -91,7 +91,7 @@ def _sound(word: str) -> str:
     # r after a vowel and before a consonant is hardly heard, nor is h
     plain = re.sub(r"(?<=[aeiou])r(?=[^aeiouy])|h", "", plain).translate(_SOUNDS)
     start = "a" if plain[:1] in "aeiou" else ""
-    return start + re.sub(r"(.)\1+", r"\1", re.sub(r"[aeiouyw]", "", plain))
+    return start + re.sub(r"[aeiouyw]", "", re.sub(r"(.)\1+", r"\1", plain))
 
 
 def _same_time(word: str, other: str) -> bool:

@@ -54,7 +54,7 @@ Row = tuple[Cell, ...]
 class Sheet:
     """One picture or one page of a document.
 
-    `series` tells for cells of a chart's legend which cells are their values.
+    `series` tells for cells of a chart's legend which cells are their values, `prose` which are lines of running text.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Sheet:
     rows: tuple[Row, ...] = ()
     codes: tuple[Code, ...] = ()
     series: Mapping[Cell, tuple[Cell, ...]] = field(default_factory=dict)
+    prose: frozenset[Cell] = frozenset()
 
     @property
     def cells(self) -> Iterable[Cell]:
