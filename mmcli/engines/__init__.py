@@ -43,6 +43,20 @@ ENGINES: dict[str, EngineSpec] = {
         about="Whisper of every size, a hundred languages",
         takes_runtime=True,
     ),
+    "transformers-stt": EngineSpec(
+        "stt",
+        "mmcli.engines.stt.transformers_stt.engine:TransformersTranscriber",
+        ("torch", "transformers"),
+        extra="vlm",
+        about="Wav2Vec2, Parakeet, Moonshine, SeamlessM4T and more",
+        takes_runtime=True,
+    ),
+    "openai-stt": EngineSpec(
+        "stt",
+        "mmcli.engines.stt.openai_stt:OpenAiTranscriber",
+        ("httpx2",),
+        about="any server that OpenAI's clients can use",
+    ),
     "reader": EngineSpec(
         "backbone",
         "mmcli.engines.backbone.reader:Reader",
