@@ -247,7 +247,9 @@ def _heads(value: _Value, sheet: Sheet) -> list[Cell]:
     above = [
         cell
         for cell in column(sheet, value.cell)
-        if cell.row < value.cell.row and not values.is_value(cell.text) and (len(sheet.rows[cell.row]) > 1 or len(row) == 1)
+        if cell.row < value.cell.row
+        and not values.is_value(cell.text)
+        and (len(sheet.rows[cell.row]) > 1 or len(row) == 1)
     ]
     return [*([] if value.whole else [value.cell]), *before, *above]
 

@@ -106,7 +106,6 @@ class Ocr:
             for text, box, score, parts in zip(texts, result.boxes, result.scores, words, strict=True)
         ]
 
-
     def _detect_at(self, scale: float, size: tuple[int, int]) -> None:
         """Lines are recognised at the picture's own size, whatever the size at which they are found."""
         detector = self._engine.text_det

@@ -94,7 +94,9 @@ def _value(question: Question, sentence: str, need: list[str], asked: str) -> st
 
 def _typed(question: Question, sentence: str, need: list[str]) -> str | None:
     # "how long" wants a measure: any number of the sentence would be a guess
-    for kind in [kind for kind in question.types if kind != "number" or len(question.types) == 1 or "integer" in question.types]:
+    for kind in [
+        kind for kind in question.types if kind != "number" or len(question.types) == 1 or "integer" in question.types
+    ]:
         found = [match.group().strip() for match in values.find(kind, sentence)]
         fitting = [text for text in found if not set(tokens(text)) <= set(question.words)]
         if fitting:
