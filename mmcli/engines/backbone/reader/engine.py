@@ -28,6 +28,8 @@ _NOTHING_ATTACHED = (
 )
 # Findings of several attachments are told together when they are about equally sure.
 _EQUAL = 0.08
+# Of so many lines the nearest ones are told where there is no answer.
+_MOST_LINES = 40
 
 
 class Reader:
@@ -126,7 +128,8 @@ class Reader:
             better = not best or (found and found[0].score > best[0][1].score)
             if found and (better or question.number < 0):
                 best = [(sheet.name, finding) for finding in found]
-            lines += answer.nearest_lines(question, sheet)
+            if len(lines) < _MOST_LINES:
+                lines += answer.nearest_lines(question, sheet)
         return best
 
 

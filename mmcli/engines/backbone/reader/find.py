@@ -56,7 +56,7 @@ def look_up(question: Question, sheet: Sheet) -> Hits:
     cells = list(sheet.cells)
     found = {word: _places(word, cells) for word in {*question.strong, *question.weak, question.asked} - {""}}
     heard: dict[str, str] = {}
-    every = {token for cell in cells for token in cell.words}
+    every = sorted({token for cell in cells for token in cell.words})
     for word in question.strong:
         if found[word]:
             continue
@@ -206,7 +206,9 @@ def _judge(value: Value, question: Question, sheet: Sheet, hits: Hits, need: tup
         return None
     labels = [cell for _, cell in used]
     score = total / len(need) + 0.15 * hinted(question, value, sheet)
-    for word in {*question.weak, question.asked} - {*need, ""}:
+    for word in dict.fromkeys((*question.weak, question.asked)):
+        if not word or word in need:
+            continue
         named = [cell for cell in hits.cells.get(word, ()) if weight(value, cell, question, sheet) >= NAMES]
         if named and value.cell not in named:
             score += 0.12 if word == question.asked or len(named[0].words) <= 2 else 0.05

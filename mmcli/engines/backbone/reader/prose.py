@@ -43,6 +43,8 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
     content = [heard.get(word, word) for word in question.strong or question.weak]
     if not question.strong and len(content) < 2:
         return []
+    if not all(hits.has(word) for word in question.strong if word != question.asked):
+        return []
     result: Finding | None = None
     former = ""
     for sentence in all_sentences(sheet, tables=False):
