@@ -96,7 +96,8 @@ def needed(question: Question, hits: Hits) -> tuple[str, ...]:
         if not words and "money" in question.types:
             return ("total",)
     # "one coffee" is the coffee, unless quantities are written
-    return tuple(word for word in words if word != "1" or hits.has("1"))
+    counted = any(_QUANTITY.match(cell.text) for cell in hits.cells.get("1", ()))
+    return tuple(word for word in words if word != "1" or counted)
 
 
 def find(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]:
@@ -105,7 +106,10 @@ def find(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]:
     if need == ("total",) and not hits.has("total"):
         hits = Hits({**hits.cells, "total": _places("total", sheet.cells)}, hits.heard)
     missing = [word for word in need if not hits.has(word)]
-    if not need or (missing and not (len(missing) == 1 and len(need) >= 4)):
+    # the thing that is counted may go without saying where a row and a column are named: how many games the Bears won
+    thing = re.search(r"how many (\w+)", question.text)
+    few = 3 if thing and missing == list(tokens(thing.group(1))) else 4
+    if not need or (missing and not (len(missing) == 1 and len(need) >= few)):
         return []
     if question.asked and not question.types and question.asked in question.strong and not hits.has(question.asked):
         return []
@@ -170,7 +174,7 @@ def _values(question: Question, cell: Cell) -> Iterator[Value]:
             if (kind == "any" and not question.words[0].startswith("where")) or letters:
                 yield from _texts(question, cell)
             continue
-        if kind == "number" and question.types[0] == "money" and _QUANTITY.match(cell.text):
+        if kind == "number" and question.types[0] == "money" and not values.is_value(cell.text):
             continue
         for match in values.find(kind, cell.text):
             text = match.group().strip()
@@ -183,7 +187,12 @@ def _texts(question: Question, cell: Cell) -> Iterator[Value]:
     if not set(cell.words) - set(question.words):
         return
     label, colon, rest = cell.text.partition(":")
-    if colon and rest.strip() and any(best(word, tokens(label)) >= SAME for word in question.words):
+    if (
+        colon
+        and rest.strip()
+        and not label[-1:].isdigit()
+        and any(best(word, tokens(label)) >= SAME for word in question.words)
+    ):
         yield Value(rest.strip(), cell, 0, whole=False)
     elif not cell.text.endswith(":"):
         yield Value(cell.text, cell, 0, whole=True)

@@ -56,7 +56,7 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
             continue
         scores = {word: best(word, around) for word in content}
         asked = question.asked if scores.get(question.asked, 1.0) < SAME else ""
-        need = [word for word in content if word != asked]
+        need = [word for word in content if word not in (asked, "1")]
         if not need or min(scores[word] for word in need) < SAME:
             continue
         value = _value(question, sentence, need, asked)
@@ -64,8 +64,10 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
             continue
         if not any(best(word, words) >= SAME for word in need) and value == sentence:
             continue
-        weak = sum(best(word, words) >= SAME for word in question.weak)
-        score = 0.9 * sum(scores[word] for word in need) / len(need) + 0.02 * weak - 0.0005 * len(words)
+        weak = sum(
+            best(word, words) >= SAME for word in dict.fromkeys((*question.weak, *question.strong)) if word not in need
+        )
+        score = 0.9 * sum(scores[word] for word in need) / len(need) + 0.05 * weak - 0.0005 * len(words)
         if result is None or score > result.score:
             where = "" if value == sentence else f'in "{sentence}"'
             result = Finding(value, where, score, hits.heard)

@@ -60,6 +60,9 @@ def weight(value: Value, label: Cell, question: Question, sheet: Sheet) -> float
         # the whole of a cell is no value of its own label, but the name of a road is "Mill Road"
         named = question.types == ("name",) or (not typed and question.strong == (question.asked,))
         return 0.0 if value.whole and not (named and len(cell.words) > 1) else 1.0
+    if typed and not values.is_value(label.text) and any(values.find(question.types[0], label.text)):
+        # a label that has its value with it names no other
+        return 0.0
     if label.row == cell.row:
         return 0.0 if question.relation in ("below", "above") else _in_row(label, cell, question, sheet)
     return _in_column(label, cell, question, sheet)
