@@ -1,6 +1,7 @@
 """The models and pipelines that mmcli knows: models.toml, then the user's file, then --config, each merged over the last.
 
-This module knows nothing of engines or weights: it turns TOML into ModelCard and PipelineSpec and finds mistakes in it.
+It turns TOML into ModelCard and PipelineSpec and finds mistakes in it; of engines and weights it knows nothing. A model
+that stands in no file is named by its folder or as hf:ORG/NAME, and its entry is made from its config.json.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmcli.errors import ConfigError, did_you_mean
+from mmcli import cache, families
+from mmcli.errors import ConfigError, MissingModel, did_you_mean
 from mmcli.stages import OPTIONS, ROLES
 
 if TYPE_CHECKING:
@@ -77,8 +79,12 @@ class Catalogue:
     pipelines: Mapping[str, PipelineSpec]
 
     def model(self, name: str, role: str | None = None) -> ModelCard:
-        """The entry of that name; ConfigError with the nearest name where there is none, or where it has another role."""
-        card = self.models.get(name)
+        """The entry of that name, or one made for a folder or for `hf:ORG/NAME`, each recognised by its config.json.
+
+        ConfigError with the nearest name where there is none, or where it has another role; MissingModel for a model
+        of the hub that is not here.
+        """
+        card = self.models.get(name) or unlisted(name)
         if card is None:
             known = [other.name for other in self.models.values() if role in (None, other.role)]
             raise ConfigError(
@@ -104,6 +110,39 @@ class Catalogue:
         """The pipelines in the order in which `auto` tries them: the user's own, then models.toml from its top."""
         own = [spec for spec in self.pipelines.values() if any(o != "models.toml" for o in spec.origins.values())]
         return own + [spec for spec in self.pipelines.values() if spec not in own]
+
+
+def unlisted(name: str) -> ModelCard | None:
+    """The entry that a folder or a pulled `hf:ORG/NAME` would have; None where the name is neither."""
+    if name.startswith(cache.SCHEME):
+        repo, revision = cache.parse(name)
+        folder = cache.snapshot(repo, revision)
+        to_come = cache.read_manifest(folder) if folder is not None else {}
+        if folder is None or (families.CONFIG in to_come and not (folder / families.CONFIG).is_file()):
+            raise MissingModel(f'model "{name}" is not on this machine', f"mmcli models pull {name}")
+        source = f"{cache.SCHEME}{repo}"
+    elif "/" in name or Path(name).is_dir():
+        folder, revision, to_come = Path(name).expanduser().absolute(), "", {}
+        source = f"path:{folder}"
+        if not folder.is_dir():
+            raise ConfigError(f'there is no folder "{name}"', "mmcli models list names the models that have names")
+    else:
+        return None
+    family = families.recognise_folder(folder, to_come)
+    if family is None:
+        raise ConfigError(
+            f'"{name}" is a model of no known family', f"mmcli models add MYNAME {name} --role ROLE --engine ENGINE"
+        )
+    return ModelCard(
+        name=name,
+        role=family.role,
+        engine=family.engine,
+        source=source,
+        revision=revision,
+        inputs=family.inputs,
+        outputs=family.outputs,
+        origin="the command line",
+    )
 
 
 def package_data(name: str) -> Path:

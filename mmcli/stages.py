@@ -364,6 +364,13 @@ class Transcriber(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
+    def prepare(self, parts: Iterable[Part]) -> None:
+        """Do now what any question about these parts will need; called while the question is still being heard.
+
+        Nothing is lost when it is not called, and it may do nothing.
+        """
+        ...
+
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
         """The answer to the last message, in pieces of text that joined make the whole."""
         ...

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 T = TypeVar("T")
 
@@ -54,10 +54,11 @@ class _End:
     error: BaseException | None
 
 
-def merge(*sources: Iterator[T], size: int = 64) -> Generator[T, None, None]:
+def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None = None) -> Generator[T, None, None]:
     """Run each source in a thread of its own and yield what they give as it comes.
 
-    An exception of a source is raised here after the items before it. Closing this generator closes the sources.
+    An exception of a source is raised here after the items before it. Closing this generator closes the sources;
+    `stop` is called first, to wake those that wait for something of their own.
     """
     items: Channel[T | _End] = Channel(size)
 
@@ -90,5 +91,7 @@ def merge(*sources: Iterator[T], size: int = 64) -> Generator[T, None, None]:
                 running -= 1
     finally:
         items.stop()
+        if stop is not None:
+            stop()
         for thread in threads:
             thread.join(_JOIN_S)

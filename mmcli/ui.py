@@ -117,6 +117,42 @@ def seconds(timings: Mapping[str, float]) -> str:
     return ", ".join(f"{stage.replace('_', ' ')} {value:.2f} s" for stage, value in timings.items())
 
 
+def can_ask() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> bool:
+    """A question with yes or no, no by default, on standard error."""
+    import typer
+
+    return bool(typer.confirm(visible(question, keep=""), err=True))
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them, in decimal units as disks and hubs count."""
+    for unit in ("B", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+@contextmanager
+def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error for bytes, where it is a terminal. Gives a function that takes how many more are done."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(visible(what, keep="").replace("[", r"\["), total=total)
+        yield lambda count: bar.advance(task, count)
+
+
 @contextmanager
 def progress(what: str, total: float | None) -> Iterator[Callable[[float], None]]:
     """A bar on standard error for `total` seconds of sound, where a person looks on and no text runs beside it.

@@ -164,6 +164,18 @@ def test_an_answer_depends_on_the_picture_and_the_question(name: str, stage: Any
 
 
 @pytest.mark.parametrize("name", _names("backbone"))
+def test_looking_ahead_changes_no_answer(name: str, stage: Any, sign: Path) -> None:
+    question = "How far is Harbour?"
+    one, other = open_image(sign), open_image(sign)
+    stage(name).prepare((one,))
+    answers = {
+        "".join(stage(name).answer(Conversation((Message("user", (picture, question)),)), AnswerOptions()))
+        for picture in (one, other)
+    }
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("name", _names("backbone"))
 def test_an_answer_is_bounded_and_can_be_closed(name: str, stage: Any, sign: Path) -> None:
     conversation = Conversation((Message("user", (open_image(sign), "How far is Harbour?")),))
     short = "".join(stage(name).answer(conversation, AnswerOptions(max_new_tokens=2)))

@@ -39,11 +39,12 @@ def test_closing_closes_every_source_even_one_that_waits_for_room() -> None:
         finally:
             closed.append(name)
 
+    before = threading.active_count()
     merged = merge(endless("a"), endless("b"), size=1)
     next(merged)
     merged.close()
     assert sorted(closed) == ["a", "b"]
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
 
 
 def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
@@ -78,3 +79,28 @@ def test_a_full_channel_lets_its_sender_go_when_the_reader_has_gone() -> None:
     channel.stop()
     sender.join(5)
     assert answers == [False]
+
+
+def test_stop_wakes_a_source_that_waits_for_something_of_its_own() -> None:
+    woken = threading.Event()
+    left: list[bool] = []
+
+    def waiting() -> Iterator[int]:
+        left.append(woken.wait(60))
+        yield 1
+
+    def failing() -> Iterator[int]:
+        yield 2
+        raise ValueError("broken")
+
+    for end in ("an exception", "closing"):
+        woken.clear()
+        left.clear()
+        merged = merge(waiting(), failing(), stop=woken.set)
+        assert next(merged) == 2
+        if end == "closing":
+            merged.close()
+        else:
+            with pytest.raises(ValueError, match="broken"):
+                next(merged)
+        assert left == [True]

@@ -1,4 +1,4 @@
-"""mmcli models: what the catalogue holds and what of it is here."""
+"""mmcli models: what the catalogue holds, what of it is here, and how more of it comes here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmcli import ui
-from mmcli.catalogue import read_catalogue
+from mmcli import cache, families, ui
+from mmcli.catalogue import ModelCard, read_catalogue
 from mmcli.cli import common
-from mmcli.errors import MmcliError
+from mmcli.cli.models_add import TokenOption, add
+from mmcli.errors import InputError, MissingModel, MmcliError, UsageError
 from mmcli.stages import ROLES
 
 if TYPE_CHECKING:
-    from mmcli.catalogue import ModelCard
+    from collections.abc import Callable, Sequence
+
+    from mmcli.catalogue import Catalogue
 
 app = common.command_app()
 
@@ -89,6 +92,184 @@ def _state(card: ModelCard) -> str:
     try:
         missing = engines.missing_packages(engines.spec_of(card))
         store.locate(card)
+    except MissingModel:
+        return "incomplete" if store.snapshot(card) is not None else "absent"
     except MmcliError as error:
         return str(error)
     return f"needs {', '.join(missing)}" if missing else "installed"
+
+
+# ---------------------------------------------------------------- fetching, checking, deleting
+
+NamesArgument = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of models, or hf:ORG/NAME.")]
+
+
+@app.command()
+def pull(
+    names: NamesArgument,
+    revision: Annotated[
+        str | None,
+        typer.Option("--revision", metavar="REV", help="A branch, tag or commit instead of the model's own."),
+    ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", "--accept-license", help="Take models whose licence sets conditions.")
+    ] = False,
+    hf_token: TokenOption = None,
+    quiet: common.QuietOption = False,
+    config: common.ConfigOption = None,
+    debug: common.DebugOption = False,
+) -> None:
+    """Fetch models from the Hugging Face Hub, once; afterwards they need no network.
+
+    They go to the hub's ordinary cache, which other tools share. What was interrupted goes on where it stopped.
+    """
+    catalogue = read_catalogue(config)
+
+    def fetch(name: str) -> None:
+        card = _card(catalogue, name)
+        if revision is not None:
+            card = dataclasses.replace(card, revision=revision)
+        _pull(card, hf_token, accepted=accept_licence, quiet=quiet)
+
+    _each(names, fetch)
+
+
+def _each(names: Sequence[str], work: Callable[[str], None]) -> None:
+    """Do it for each name once; a failure has its line and the others go on."""
+    names = list(dict.fromkeys(names))
+    failures = []
+    for name in names:
+        try:
+            work(name)
+        except MmcliError as error:
+            ui.error(error)
+            failures.append(error)
+    common.finish(len(names), failures)
+
+
+def _card(catalogue: Catalogue, name: str) -> ModelCard:
+    """The entry of a name; for a model of the hub that need not be here, one without role and engine."""
+    if name in catalogue.models or not name.startswith(cache.SCHEME):
+        return catalogue.model(name)
+    repo, revision = cache.parse(name)
+    return ModelCard(name=name, role="", engine="", source=f"{cache.SCHEME}{repo}", revision=revision)
+
+
+def _pull(card: ModelCard, token: str | None, *, accepted: bool, quiet: bool, again: bool = False) -> None:
+    from mmcli import store
+    from mmcli.hub import Hub
+
+    tell = (lambda text: None) if quiet else ui.note
+    if not card.source.startswith(cache.SCHEME):
+        tell(f"{card.name} needs no fetching: {store.locate(card)}")
+        return
+    if not again:
+        try:
+            tell(f"{card.name} is already here: {store.locate(card)}")
+        except MissingModel:
+            pass
+        else:
+            return
+    repo, revision = cache.parse(card.source, card.revision)
+    hub = Hub(token)
+    found = hub.describe(repo, revision)
+    terms = card.license or found.license
+    if not accepted and not families.is_free(terms):
+        raise UsageError(f"{card.name}: its licence ({terms}) sets conditions, see {found.page}", "--accept-licence")
+    engine = card.engine
+    if not engine:
+        family = families.recognise(hub.config(found), found.files)
+        engine = family.engine if family is not None else ""
+    plan = hub.plan(found, engine)
+    with ui.transfer(card.name, plan.bytes) as advance:
+        folder = hub.fetch(plan, advance)
+    whole = sum(facts.size or 0 for facts in plan.files.values())
+    tell(f"{card.name}: {len(plan.files)} files, {ui.size(whole)}, commit {found.commit}: {folder}")
+    if not engine:
+        tell(f"no engine is known for it; mmcli models add MYNAME {card.name} --role ROLE --engine ENGINE names one")
+
+
+@app.command()
+def remove(
+    names: NamesArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    quiet: common.QuietOption = False,
+    config: common.ConfigOption = None,
+    debug: common.DebugOption = False,
+) -> None:
+    """Delete pulled models from the cache, where other tools see them too."""
+    from mmcli import store
+
+    catalogue = read_catalogue(config)
+
+    def delete(name: str) -> None:
+        card = _card(catalogue, name)
+        store.check_removable(card)
+        if not yes:
+            if not ui.can_ask():
+                raise UsageError(f"{name} is not deleted unasked", f"mmcli models remove {name} --yes")
+            if not ui.ask(f"Delete {name} ({card.source})?"):
+                return
+        freed = store.remove(card)
+        if not quiet:
+            ui.note(f"{name}: {ui.size(freed)} freed")
+
+    _each(names, delete)
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]", help="Without one: all that are here.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Fetch broken files again.")] = False,
+    hf_token: TokenOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
+    config: common.ConfigOption = None,
+    debug: common.DebugOption = False,
+) -> None:
+    """Check the files of pulled models against their sizes and hashes."""
+    from mmcli import store
+
+    catalogue = read_catalogue(config)
+    results: list[dict[str, Any]] = []
+
+    def examine(name: str) -> None:
+        card = _card(catalogue, name)
+        folder = store.snapshot(card)
+        if folder is None:
+            results.append({"model": name, "broken": [], "folder": str(store.locate(card))})
+            return
+        facts = store.expected(folder)
+        with ui.transfer(name, sum(store.size(folder / file) or 0 for file in facts)) as advance:
+            broken = store.check(folder, advance)
+        results.append({"model": name, "broken": broken, "folder": str(folder)})
+        if broken and not fix:
+            raise InputError(name, f"broken: {', '.join(broken)}", f"mmcli models verify {name} --fix")
+        if broken:
+            for file in broken:
+                store.discard(folder, file)
+            # The very commit that is here, whatever its branch has become.
+            pinned = dataclasses.replace(card, revision=folder.name)
+            _pull(pinned, hf_token, accepted=True, quiet=quiet, again=True)
+        store.locate(card)
+
+    here = [card.name for card in catalogue.models.values() if card.source.startswith(cache.SCHEME)]
+    chosen = names or [name for name in here if store.snapshot(catalogue.models[name]) is not None]
+    if not chosen and not quiet:
+        ui.note("no model of the hub is here; mmcli models pull NAME fetches one")
+    try:
+        _each(chosen, examine)
+    finally:
+        if as_json:
+            ui.write_json(results)
+        else:
+            ui.table(["model", "state"], [(r["model"], _verdict(r["broken"], fix)) for r in results])
+
+
+def _verdict(broken: list[str], fix: bool) -> str:
+    if not broken:
+        return "whole"
+    return f"{'was ' if fix else ''}broken: {', '.join(broken)}"
+
+
+app.command("add")(add)

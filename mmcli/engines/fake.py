@@ -90,6 +90,9 @@ def _even_words(text: str, start: float, end: float) -> Iterator[Word]:
 class FakeBackbone(_Fake):
     """Says back what it was given, word by word."""
 
+    def prepare(self, parts: Iterable[Part]) -> None:
+        """Nothing takes time here."""
+
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
         last = conversation.messages[-1]
         words = " ".join(["You gave me", ", ".join(_describe(part) for part in last.parts) + "."]).split(" ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -80,16 +81,18 @@ def _opener(path: str | Path | bytes, source: str | None) -> tuple[str, Callable
 
 
 @functools.cache
-def _register_heif() -> None:
+def _prepare_pillow() -> None:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
+    # What it logs of a damaged file would go to the terminal; the error says it.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @contextmanager
 def _header(label: str, opener: Callable[[], BinaryIO]) -> Iterator[PIL.Image.Image]:
     """The picture, header read and checked. What Pillow would warn of stays off the terminal."""
-    _register_heif()
+    _prepare_pillow()
     with opener() as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -91,13 +91,16 @@ class PocketSphinx:
                 if words is not None:
                     yield number, _segment(window, words, options)
 
+        def stop() -> None:
+            jobs.stop()
+            use.close()
+
         # As many windows may be finished and unread as there are processes: memory stays bounded for a slow reader.
-        heard = merge(feed(), *(work() for _ in range(self._workers.limit)), size=self._workers.limit)
+        limit = self._workers.limit
+        heard = merge(feed(), *(work() for _ in range(limit)), size=limit, stop=stop)
         try:
             yield from _in_order(heard)
         finally:
-            jobs.stop()
-            use.close()
             heard.close()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmcli.engines.backbone.reader import layout, prose
 from mmcli.engines.backbone.reader.find import Finding, find, look_up, only_value
-from mmcli.engines.backbone.reader.match import SAME, best
+from mmcli.engines.backbone.reader.match import SAME, best, tokens
 
 if TYPE_CHECKING:
     from mmcli.engines.backbone.reader.question import Question
@@ -85,7 +85,7 @@ def _position(question: Question, sheet: Sheet) -> list[Finding]:
             if across == 0.5
             else dx
         )
-        if distance < 0.25:
+        if distance < (0.25 if 0.5 in (across, down) else 0.35):
             near.append((distance, cell))
     if not near:
         return []
@@ -104,7 +104,7 @@ def _wanted(question: Question, cell: Cell) -> bool:
 def _mention(question: Question, sheet: Sheet) -> list[Finding]:
     words = question.strong or question.weak
     for line in layout.reading(sheet):
-        if words and all(best(word, line.casefold().split()) >= SAME for word in words):
+        if words and all(best(word, tokens(line)) >= SAME for word in words):
             return [Finding("Yes", f'in "{short(line)}"', 1.0)]
     return []
 
@@ -122,23 +122,23 @@ def nearest_lines(question: Question, sheet: Sheet) -> list[tuple[int, str]]:
     """Up to two lines of a sheet with how many key words each holds, the fullest first."""
     words = question.strong or question.weak
     counted = [
-        (sum(best(word, [w for cell in row for w in cell.words]) >= SAME for word in words), row) for row in sheet.rows
+        (sum(best(word, [w for cell in row for w in cell.words]) >= SAME for word in words), layout.row_text(row))
+        for rows in layout.blocks(sheet)
+        for row in rows
     ]
-    counted.sort(key=lambda item: -item[0])
-    return [(count, layout.row_text(row)) for count, row in counted[:2]]
+    return sorted(counted, key=lambda item: -item[0])[:2]
 
 
 def told(finding: Finding, name: str | None) -> str:
     """A finding as a sentence; `name` says in which attachment, where there are several."""
-    heard = "".join(f' ("{word}" taken for "{other}")' for word, other in finding.heard)
+    heard = "".join(f' "{word}" was taken for "{other}".' for word, other in finding.heard)
     value = finding.value if finding.value.endswith((".", "!", "?")) else f"{finding.value}."
-    end = "" if finding.where.endswith(('."', '!"', '?"')) and not heard else "."
-    if finding.where and finding.where != f'in "{finding.value}"':
-        place = f"In {name} it is written {finding.where}" if name else f"It is written {finding.where}"
-        return f"{value} {place}{heard}{end}"
-    if name:
-        return f"{value} It is written in {name}{heard}."
-    return f"{value} It is all that is written there{heard}." if heard else value
+    place = finding.where if finding.where != f'in "{finding.value}"' else ""
+    if place or name:
+        end = "" if place.endswith(('."', '!"', '?"')) else "."
+        start = f"In {name} it is written" if name and place else "It is written"
+        value = f"{value} {start} {place or f'in {name}'}{end}"
+    return value + heard
 
 
 def not_written(names: list[str], lines: list[str]) -> str:

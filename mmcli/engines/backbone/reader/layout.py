@@ -18,14 +18,25 @@ _SENTENCE_END = (".", "!", "?", ":", "。", "！", "？")
 # Columns of running text have lines of at least so many characters; shorter cells side by side are a table.
 _COLUMN = 16
 _HEADING = 1.25
+# Shorter paragraphs may be headings or labels in two lines.
+_PROSE = 10
 # a heading of Markdown
 _MARKED = re.compile(r"#{1,6}\s+")
 
 
-def reading(sheet: Sheet) -> Iterator[str]:
-    """The text of a sheet: paragraphs joined again, other lines as they stand, the cells of a row with commas."""
+def reading(sheet: Sheet, tables: bool = True) -> Iterator[str]:
+    """The text of a sheet: paragraphs joined again, other lines as they stand, the cells of a row with commas.
+
+    Without `tables` rows of several cells are left out.
+    """
     for rows in blocks(sheet):
-        yield from _paragraphs(rows)
+        for first, *others in _paragraphs(rows):
+            if len(first) > 1 and not tables:
+                continue
+            text = row_text(first)
+            for row in others:
+                text = _join(text, row[0].text)
+            yield text
 
 
 def lines(sheet: Sheet) -> list[str]:
@@ -144,20 +155,29 @@ def _is_text(cells: list[Cell]) -> bool:
     return statistics.median(len(cell.text) for cell in cells) >= _COLUMN
 
 
-def _paragraphs(rows: tuple[Row, ...]) -> Iterator[str]:
+def prose(sheet: Sheet) -> frozenset[Cell]:
+    """The cells that are lines of running text: those of paragraphs of several lines."""
+    return frozenset(
+        cell
+        for rows in blocks(sheet)
+        for paragraph in _paragraphs(rows)
+        if len(paragraph) > 1 and sum(len(row[0].words) for row in paragraph) >= _PROSE
+        for row in paragraph
+        for cell in row
+    )
+
+
+def _paragraphs(rows: tuple[Row, ...]) -> Iterator[list[Row]]:
+    """Rows that belong together; a row of several cells is always alone."""
     right = max(cell.right for row in rows for cell in row)
-    text = ""
-    last: Row | None = None
+    paragraph: list[Row] = []
     for row in rows:
-        if last is not None and _goes_on(last, row, right):
-            text = _join(text, row[0].text)
-        else:
-            if text:
-                yield text
-            text = row_text(row)
-        last = row
-    if text:
-        yield text
+        if paragraph and not _goes_on(paragraph[-1], row, right):
+            yield paragraph
+            paragraph = []
+        paragraph.append(row)
+    if paragraph:
+        yield paragraph
 
 
 def _goes_on(last: Row, row: Row, right: float) -> bool:

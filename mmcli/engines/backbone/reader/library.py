@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mmcli.engines.backbone.reader import layout
 from mmcli.engines.backbone.reader.chart import series
 from mmcli.engines.backbone.reader.codes import read_codes
 from mmcli.engines.backbone.reader.ocr import Ocr
@@ -64,7 +65,7 @@ class Library:
 
     def _page(self, document: Document, page: Page, name: str, render: Callable[[int], PIL.Image.Image]) -> Leaf:
         written = sum(len(line.text) for line in page.lines)
-        sheet = Sheet(name, page.width, page.height, make_rows(page.lines))
+        sheet = _complete(Sheet(name, page.width, page.height, make_rows(page.lines)))
 
         def scanned() -> Sheet:
             return self._picture(document, page.number, name, lambda: render(_SCAN_WIDTH))
@@ -87,7 +88,7 @@ class Library:
         # letters that the recogniser sees in the pattern of a code are none
         lines = [line for line in self._ocr.lines(picture) if not any(_inside(line, code.box) for code in codes)]
         rows = make_rows(lines)
-        sheet = Sheet(name, picture.width, picture.height, rows, codes, series(picture, rows))
+        sheet = _complete(Sheet(name, picture.width, picture.height, rows, codes, series(picture, rows)))
         with self._lock:
             self._kept[id(owner), number] = (owner, sheet)
             while len(self._kept) > _KEPT:
@@ -108,8 +109,12 @@ def _pieces(page: Page, name: str) -> Iterator[Leaf]:
     for start in range(0, max(1, len(page.lines)), _PIECE_LINES):
         # half a line high is a letter wide: the columns of the box count letters
         lines = [_narrow(line) for line in page.lines[start : start + _PIECE_LINES]]
-        sheet = Sheet(name, page.width / 2, page.height, make_rows(lines, cut))
+        sheet = _complete(Sheet(name, page.width / 2, page.height, make_rows(lines, cut)))
         yield Leaf(page.number, False, lambda codes, sheet=sheet: sheet)  # type: ignore[misc]
+
+
+def _complete(sheet: Sheet) -> Sheet:
+    return replace(sheet, prose=layout.prose(sheet))
 
 
 def _narrow(line: TextLine) -> TextLine:

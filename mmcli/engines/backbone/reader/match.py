@@ -67,7 +67,11 @@ def best(word: str, others: Iterable[str]) -> float:
     """The likeness of the most similar of some tokens; one letter stands for a word only where it stands alone."""
     others = tuple(others)
     if len(others) > 1:
-        joined = (one + two for one, two in pairwise(others))
+        joined = (
+            one + two
+            for one, two in pairwise(others)
+            if one[0] == word[0] and abs(len(one) + len(two) - len(word)) <= 2
+        )
         others = (*(other for other in others if len(other) > 1 or other == word), *joined)
     return max((similar(word, other) for other in others), default=0.0)
 
@@ -91,7 +95,7 @@ def _sound(word: str) -> str:
     # r after a vowel and before a consonant is hardly heard, nor is h
     plain = re.sub(r"(?<=[aeiou])r(?=[^aeiouy])|h", "", plain).translate(_SOUNDS)
     start = "a" if plain[:1] in "aeiou" else ""
-    return start + re.sub(r"(.)\1+", r"\1", re.sub(r"[aeiouyw]", "", plain))
+    return start + re.sub(r"[aeiouyw]", "", re.sub(r"(.)\1+", r"\1", plain))
 
 
 def _same_time(word: str, other: str) -> bool:

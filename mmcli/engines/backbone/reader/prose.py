@@ -13,7 +13,7 @@ from mmcli.engines.backbone.reader.words import EDGE
 from mmcli.text import sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mmcli.engines.backbone.reader.find import Hits
     from mmcli.engines.backbone.reader.question import Question
@@ -24,18 +24,17 @@ _PRONOUNS = ("it", "he", "she", "they", "this", "these")
 _WORD = re.compile(r"[^\s,;:.!?()\"“”]+(?:[.,][^\s,;:.!?()\"“”]+)*")
 _BREAK = re.compile(r"[,;:.!?()]")
 
-_WHERE = re.compile(
-    r"\b(?:in|at|on|near|behind|under|inside|outside|between|next to|opposite)\s+(?:the\s+|a\s+|an\s+)?[^\s,;:.!?]+"
-    r"(?:\s+(?:[A-Z][^\s,;:.!?]*|of|the|street|road|room|hall|house|garden|station|market|\d+))*",
-)
+_LEADING = "the|a|an|in|on|at|of|to|for|with"
+_PLACES = ("in", "at", "on", "near", "behind", "under", "inside", "outside", "between", "opposite", "above", "from")
 _NAMES = re.compile(r"(?:(?:Mr|Mrs|Ms|Dr|Prof)\.?\s)?[A-Z][\w'’-]+(?:\s(?:of\s|de\s|van\s|von\s)?[A-Z][\w'’-]*\.?)*")
-_BY = re.compile(rf"\bby\s+({_NAMES.pattern})")
+_COLOURS = "red orange yellow green blue purple pink brown black white grey gray silver golden"
+_COLOUR = re.compile(rf"\b(?:{'|'.join(_COLOURS.split())})\b", re.IGNORECASE)
 _TYPED = ("time", "date", "year", "money", "length", "measure", "percent", "temperature", "integer", "number", "phone", "email", "url", "code")  # fmt: skip
 
 
-def all_sentences(sheet: Sheet) -> list[str]:
-    """The sentences of a sheet in reading order."""
-    return list(sentences(f"{paragraph}\n" for paragraph in reading(sheet)))
+def all_sentences(sheet: Sheet, tables: bool = True) -> list[str]:
+    """The sentences of a sheet in reading order; a row of a table is one, too."""
+    return list(sentences(f"{paragraph}\n" for paragraph in reading(sheet, tables)))
 
 
 def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]:
@@ -44,9 +43,11 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
     content = [heard.get(word, word) for word in question.strong or question.weak]
     if not question.strong and len(content) < 2:
         return []
+    if not all(hits.has(word) for word in question.strong if word != question.asked):
+        return []
     result: Finding | None = None
     former = ""
-    for sentence in all_sentences(sheet):
+    for sentence in all_sentences(sheet, tables=False):
         words = tokens(sentence)
         # "It is 212 metres long" goes on about the subject of the sentence before
         around = (*tokens(former), *words) if words[:1] and words[0] in _PRONOUNS else words
@@ -55,7 +56,7 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
             continue
         scores = {word: best(word, around) for word in content}
         asked = question.asked if scores.get(question.asked, 1.0) < SAME else ""
-        need = [word for word in content if word != asked]
+        need = [word for word in content if word not in (asked, "1")]
         if not need or min(scores[word] for word in need) < SAME:
             continue
         value = _value(question, sentence, need, asked)
@@ -63,8 +64,10 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
             continue
         if not any(best(word, words) >= SAME for word in need) and value == sentence:
             continue
-        weak = sum(best(word, words) >= SAME for word in question.weak)
-        score = 0.9 * sum(scores[word] for word in need) / len(need) + 0.02 * weak - 0.0005 * len(words)
+        weak = sum(
+            best(word, words) >= SAME for word in dict.fromkeys((*question.weak, *question.strong)) if word not in need
+        )
+        score = 0.9 * sum(scores[word] for word in need) / len(need) + 0.05 * weak - 0.0005 * len(words)
         if result is None or score > result.score:
             where = "" if value == sentence else f'in "{sentence}"'
             result = Finding(value, where, score, hits.heard)
@@ -78,11 +81,13 @@ def _value(question: Question, sentence: str, need: list[str], asked: str) -> st
     if question.text.startswith(("who", "whose", "by whom")) or question.types == ("name",):
         return _name(question, sentence) or (None if asked else sentence)
     if question.text.startswith(("where", "in which", "at which")):
-        places = [match.group() for match in _WHERE.finditer(sentence)]
+        places = list(_places(sentence))
         fitting = [place for place in places if not all(best(w, need) >= SAME for w in tokens(place)[1:])]
         return _nearest(sentence, fitting, need) or sentence
+    if asked in ("colour", "color"):
+        return _nearest(sentence, _next_to(_COLOUR, sentence, need), need)
     if question.text.startswith(("which", "what", "whose")):
-        gap = _gap(question, sentence, need)
+        gap = _gap(question, sentence, need, asked)
         if gap is not None:
             return gap
         # one word in common and a noun that is not there: about something else
@@ -105,9 +110,11 @@ def _typed(question: Question, sentence: str, need: list[str]) -> str | None:
 
 
 def _name(question: Question, sentence: str) -> str | None:
-    by = _BY.search(sentence)
-    if by:
-        return by.group(1)
+    parts = _parts(sentence)
+    by = next((index for index, part in enumerate(parts) if part[0] == "by"), None)
+    if by is not None and re.search(r"\b(?:is|are|was|were|been)\b", sentence[: parts[by][1]]):
+        doer = _phrase(parts, by + 1, 1, sentence)
+        return doer if doer and not set(tokens(doer)) <= set(question.words) else None
     found = [match for match in _NAMES.finditer(sentence) if any(c.islower() for c in match.group())]
     # the first word of a sentence has its capital anyway: it is a name where another capital follows or a verb does
     names = [
@@ -131,31 +138,56 @@ def _nearest(sentence: str, found: Iterable[str], need: list[str]) -> str | None
     return min(found, key=distance, default=None)
 
 
-def _gap(question: Question, sentence: str, need: list[str]) -> str | None:
+def _gap(question: Question, sentence: str, need: list[str], asked: str) -> str | None:
     """The noun phrase that a subject or attribute question leaves open, or None."""
-    parts = [(m.group(), m.start(), m.end()) for m in _WORD.finditer(sentence)]
+    parts = _parts(sentence)
     known = [any(best(w, question.words) >= SAME for w in tokens(part[0])) for part in parts]
     keys = [any(best(w, need) >= SAME for w in tokens(part[0])) for part in parts]
     if not any(keys):
         return None
     first, last = keys.index(True), len(keys) - 1 - keys[::-1].index(True)
-    # of several places in a long sentence, the first run that holds as many key words as any
-    if re.search(rf"\b(?:is|are|was|were|looks?|seems?) {re.escape(need[-1])}$", question.text) and len(need) == 1:
+    if len(need) == 1 and re.search(rf"\b(?:is|are|was|were|looks?|seems?) {re.escape(need[0])}$", question.text):
+        # "which animal is lazy": the lazy one, or the one that is lazy
         after = _phrase(parts, first + 1, 1, sentence)
-        if after and not known[first + 1]:
+        if after and first + 1 < len(known) and not known[first + 1]:
             return after
         return _phrase(parts, _before_verb(parts, first), -1, sentence)
-    tail = question.text.rpartition(need[-1])[2].strip()
-    if (
-        re.search(
-            rf"\b(?:do|does|did|is|are|was|were|has|have|will|can) (?:the |a |an )?[^\s]+ ?[^\s]* {re.escape(need[-1])}",
-            question.text,
-        )
-        and not tail
-    ):
-        return _phrase(parts, last + 1, 1, sentence, edges=False)
+    if asked and len(need) == 1 and re.search(rf"\b(?:{_LEADING}) {re.escape(need[0])}\b", question.text):
+        # the sentence tells something else of the thing
+        return None
+    if re.search(r"\b(?:do|does|did)\b", question.text):
+        # "what does the kitchen buy": what comes after the verb
+        verb = best(tokens(parts[last][0])[0], need[-1:]) >= SAME
+        return _phrase(parts, last + 1, 1, sentence) if verb and question.text.endswith(need[-1]) else None
+    # of several places in a long sentence, the first run that holds as many key words as any
     span = _span(keys, len(need))
     return _phrase(parts, _before_verb(parts, span), -1, sentence) if span > 0 else None
+
+
+def _parts(sentence: str) -> list[tuple[str, int, int]]:
+    return [(match.group(), match.start(), match.end()) for match in _WORD.finditer(sentence)]
+
+
+def _places(sentence: str) -> Iterator[str]:
+    """Phrases such as "behind the town hall"."""
+    parts = _parts(sentence)
+    for index, part in enumerate(parts):
+        if part[0].casefold() in _PLACES:
+            at = index + 1
+            while at < len(parts) and parts[at][0].casefold() in ("the", "a", "an", "our", "their", "his", "her"):
+                at += 1
+            phrase = _phrase(parts, at, 1, sentence)
+            if phrase and at < len(parts):
+                yield sentence[part[1] : sentence.index(phrase, parts[at][1]) + len(phrase)]
+
+
+def _next_to(pattern: re.Pattern[str], sentence: str, need: list[str]) -> list[str]:
+    """What stands right before a key word."""
+    return [
+        match.group()
+        for match in pattern.finditer(sentence)
+        if any(best(word, need) >= SAME for word in tokens(sentence[match.end() :])[:1])
+    ]
 
 
 def _span(keys: list[bool], count: int) -> int:
@@ -173,8 +205,8 @@ def _before_verb(parts: list[tuple[str, int, int]], at: int) -> int:
     return index
 
 
-def _phrase(parts: list[tuple[str, int, int]], at: int, step: int, sentence: str, edges: bool = True) -> str | None:
-    """The words from one on, forwards or backwards, up to the end of the noun phrase (of the clause without edges)."""
+def _phrase(parts: list[tuple[str, int, int]], at: int, step: int, sentence: str) -> str | None:
+    """The words from one on, forwards or backwards, up to the end of the noun phrase."""
     taken: list[tuple[str, int, int]] = []
     while 0 <= at < len(parts) and len(taken) < 8:
         part = parts[at]
@@ -183,11 +215,10 @@ def _phrase(parts: list[tuple[str, int, int]], at: int, step: int, sentence: str
             if _BREAK.search(between):
                 break
         if part[0].casefold() in EDGE:
-            if taken and edges:
+            if taken or step < 0:
                 break
-            if not taken:
-                at += step
-                continue
+            at += step
+            continue
         taken.append(part)
         at += step
     taken.sort(key=lambda part: part[1])

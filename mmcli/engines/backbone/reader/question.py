@@ -47,6 +47,9 @@ _RELATIONS = (
 
 _PICTURE = r"(?:picture|image|photo|photograph|file|scan|screenshot|page)"
 
+_PAPER = "menu|list|receipt|sign|letter|label|note|poster|card|table|form|bill|invoice|ticket|timetable"
+_THING = r"(?:it|this|that|they|(?:the|this|that) \w+)"
+
 # The first that fits decides.
 _KINDS = (
     ("code", r"\b(?:q ?r|cue are|queue are|data ?matrix|aztec|bar)[ -]?codes?\b|\bbarcodes?\b|\bean\b|\bcode (?:hold|say|contain)"),
@@ -57,13 +60,19 @@ _KINDS = (
     ("camera", rf"\b(?:which|what) camera\b.*\b(?:taken|made|shot|used|{_PICTURE})\b"),
     ("colours", rf"\b(?:what|which) colou?rs\b(?!.*\b(?:of|in) the (?!{_PICTURE}))|\b(?:main|dominant) colou?rs?\b|\bcolou?rs? (?:of|is|are in|has|does) (?:the|this) {_PICTURE}\b"),
     ("heading", r"\b(?:heading|headline|title|header)\b"),
-    ("mention", r"\b(?:does|do|did) .*\b(?:mention|contain|say|include|have)\b|^is .*\b(?:written|mentioned|listed|printed|named)\b"),
-    ("read", rf"^(?:please |can you |could you |now )*(?:read|transcribe)\b(?!.*\bnumber)|^what(?: is|'s| does| do)? (?:it|this|that|(?:the|this|that) \w+)? ?(?:says?|written|read)\b(?: (?:here|there|on (?:it|this|the \w+)|in (?:it|this|the \w+)))?$|^what (?:is|text is|words are) (?:written|there|shown)(?: (?:here|there|in (?:it|this|the {_PICTURE})|on (?:it|this|the \w+)))?$|^(?:what is|show me|give me|tell me|extract) (?:all )?the (?:whole |full )?text(?: (?:in|on|of) .*)?$"),
+    ("mention", r"^(?:does|do|did) .*\b(?:mention|contain|say|include|have)\b|^is .*\b(?:written|mentioned|listed|printed|named)\b"),
+    ("read", r"^(?:please |can you |could you |now )*(?:read|transcribe)\b(?!.*\bnumber)"),
+    ("read", rf"^what (?:does|do) {_THING} (?:say|read|tell)(?: here| there| us| me)?$"),
+    ("read", rf"^what (?:is|text is|words are) (?:written|shown|there|said|printed)(?: here| there| (?:in|on) {_THING})?$"),
+    ("read", rf"^what is (?:in|on) (?:the|this|that) (?:{_PAPER}|{_PICTURE})$"),
+    ("read", r"^(?:what is|show me|give me|tell me|extract) (?:all )?the (?:whole |full )?text(?: (?:in|on|of) .*)?$"),
 )  # fmt: skip
 
 _ORDINAL = re.compile(
     rf"\b({'|'.join(_ORDINALS)})\s+(sentence|line|word|paragraph)s?\b|\b(sentence|line|word|paragraph)\s+(\d+)\b"
 )
+# "v a t", letter by letter
+_SPELLED = re.compile(r"\b(?!a [a-z]\b(?! [a-z]\b))(?:[a-z] ){1,6}[a-z]\b")
 _PAGE = re.compile(rf"\bpage (\d+)\b|\b({'|'.join(_ORDINALS)}) page\b")
 _SIDE = r"top|bottom|left|right|middle|centre|center|upper|lower"
 _PLACE = re.compile(
@@ -74,21 +83,29 @@ _ASKED = re.compile(
 )
 
 # Patterns of the question -> kinds of value, the wanted one first.
-_TYPES = (
+_TYPES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    # what costs 4.40 asks for a thing
+    (r"^(?:what|which)(?: [^\W\d]+){0,2} (?:costs?|has|had|is|leaves at|goes at|starts at) [\d$€£]", ()),
     (r"\bwhat time\b|\bwhich time\b|\bwhat hour\b|\bo'?clock\b", ("time",)),
     (r"\b(?:what|which) (?:date|day)\b|\bwhat is the date\b|\bdate of\b|\bdates?$|\bbirthday\b", ("date", "year")),
+    (r"(?<!e-mail )(?<!email )(?<!web )(?<!mail )\baddress\b", ("address",)),
     (r"\b(?:what|which) year\b", ("year",)),
+    (r"\bwhen (?:was|were|did)\b", ("date", "time", "year")),
     (r"\bwhen\b|\bhow soon\b", ("time", "date", "year")),
     (r"\b(?:opening|business|office) hours\b", ("time",)),
     (r"\bphone\b|\btelephone\b|\bcall\b", ("phone",)),
     (r"\be-?mail\b", ("email",)),
     (r"\bweb ?(?:site|page|address)\b|\burl\b", ("url",)),
     (r"\bhow (?:far|tall|wide|high|deep|long)\b|\bdistance\b", ("length", "measure", "number")),
-    (r"\bhow (?:heavy|old|fast|strong|hot|cold|warm|big|large)\b|\bweigh|\bweight\b", ("temperature", "measure", "number")),
+    (r"\bhow old\b", ("age",)),
+    (r"\bhow heavy\b|\bweigh|\bweight\b", ("mass",)),
+    (r"\bhow (?:hot|cold|warm)\b", ("temperature",)),
+    (r"\bhow (?:fast|strong|big|large)\b", ("measure", "number")),
     (r"\bpercent|\bpercentage\b|\bshare\b|\brate\b", ("percent", "number")),
     (r"\btemperature\b", ("temperature", "number")),
     (r"\bhow many\b", ("integer", "number")),
-    (r"\bhow much\b|\bprices?\b|\bcosts?\b|\bpay\b|\bpaid\b|\btotal\b|\bamount\b|\bcharged?\b|\bfee\b|\bbalance\b", ("money", "measure", "number")),
+    (r"\bhow much (?!is|are|was|were|does|do|did|will|for|to|it|money)", ("money", "measure", "number")),
+    (r"\bhow much\b|\bprices?\b|\bcosts?\b|\bpay\b|\bpaid\b|\btotal\b|\bamount\b|\bcharged?\b|\bfee\b|\bbalance\b", ("money", "number")),
     (r"\b(?:model|flight|serial|order|invoice|booking|reference|product|part|article|version|gate|seat|room)\b", ("code", "number")),
     (r"\bnumbers?\b", ("number", "code")),
     (r"\b(?:value|figure|score|result|count)\b", ("number",)),
@@ -129,6 +146,7 @@ def parse(text: str) -> Question:
     plain = re.sub(r"[?!.…,]+(?=\s|$)", "", plain).strip()
     if not plain:
         return Question("", "read")
+    plain = _SPELLED.sub(lambda match: match.group().replace(" ", ""), plain)
     page, plain_rest = _page(plain)
     unit, number = _ordinal(plain_rest)
     kind = next((name for name, pattern in _KINDS if re.search(pattern, plain_rest)), "value")
@@ -142,6 +160,8 @@ def parse(text: str) -> Question:
     )
     content = [word for word in words if word not in STOP and word not in skipped and not _one_letter(word)]
     strong = tuple(dict.fromkeys(word for word in content if word not in WEAK))
+    if kind == "read" and strong:
+        kind = "value"
     if place is not None and strong:
         # "in the middle of ..." tells of a thing, not of a place on the page
         place = None

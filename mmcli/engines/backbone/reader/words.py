@@ -21,6 +21,7 @@ happened come comes date day time hour clock year month address phone telephone 
 exact right left top bottom middle kind type sort mean means stop arrive arrives travel run runs start starts end ends
 begin begins reading high low worth according use used mentioned printed hear latin letters script charged charge
 altogether
+next distance length height width depth size age temperature following
 bought ordered orders sold sell sells listed came coming open opens opened opening close closes closed closing hours
 located happening visit
 """
@@ -70,6 +71,8 @@ give gives gave given
 find finds found
 win wins won
 pay pays paid
+lose loses lost
+take takes took taken
 begin begins began starts start started
 january jan
 february feb
@@ -105,7 +108,6 @@ OPPOSITES = tuple(
     for one, other in (
         ("open opens opened opening", "close closes closed closing"),
         ("arrive arrives arrival arrivals arriving", "depart departs departure departures leave leaves leaving"),
-        ("from origin", "to destination"),
         ("start starts begin begins beginning", "end ends ending"),
         ("minimum min lowest low", "maximum max highest high"),
     )

@@ -1,0 +1,154 @@
+"""Which family of models a folder of weights belongs to: its role, its engine, and the files that it needs.
+
+A family is recognised by config.json and the names of the files beside it. A new one is one line in FAMILIES.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
+
+CONFIG = "config.json"
+MAX_CONFIG_BYTES = 4 << 20
+"""Longer ones exist nowhere; it is parsed whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What a family is for. `needs` and `also` are patterns of names in the top folder."""
+
+    role: str
+    engine: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    needs: tuple[str, ...]
+    """Without these the engine cannot load it."""
+    also: tuple[str, ...] = ()
+    """These it uses where they are there."""
+
+
+_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
+
+# Keyed by the name of config.json's `architectures`; CTranslate2 writes none.
+FAMILIES: dict[str, Family] = {
+    "CTranslate2 Whisper": Family(
+        "stt",
+        "faster-whisper",
+        ("audio",),
+        ("text",),
+        needs=(CONFIG, "model.bin", "tokenizer.json"),
+        also=("preprocessor_config.json", "vocabulary.*"),
+    ),
+    "WhisperForConditionalGeneration": Family(
+        "stt",
+        "faster-whisper",
+        ("audio",),
+        ("text",),
+        needs=(CONFIG, "model*.safetensors", "tokenizer.json"),
+        also=(
+            "model.safetensors.index.json",
+            "generation_config.json",
+            "preprocessor_config.json",
+            "normalizer.json",
+            *_TOKENIZER,
+        ),
+    ),
+}
+
+# What CTranslate2 writes into the config.json of a Whisper model, and of no other.
+_CTRANSLATE2_WHISPER = ("alignment_heads", "lang_ids", "suppress_ids_begin")
+
+# The same weights again, in formats of other programs; not taken where there are safetensors.
+_DUPLICATES = (
+    *("*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.ot", "*.ckpt", "*.onnx", "*.onnx_data", "*.tflite", "*.gguf"),
+    *("onnx/*", "openvino/*", "coreml/*", "original/*", "*.mlpackage/*", "consolidated*.safetensors"),
+)
+# Weights of another precision beside the plain ones.
+_VARIANTS = ("*.fp16.*", "*.fp16-*", "*.fp32.*", "*.fp32-*", "*.bf16.*", "*.bf16-*")
+_USELESS = (".*", "*/.*", "*.md", "*.png", "*.jpg", "*.jpeg", "*.gif", "*.svg", "*.mp4")
+
+
+# Licences that ask for nothing but their text or the author's name, as the hub writes them; without versions.
+_FREE = (
+    *("mit", "apache", "bsd", "isc", "zlib", "unlicense", "cc0", "pddl", "wtfpl", "0bsd", "ms-pl", "bsl-1"),
+    *("gpl", "lgpl", "agpl", "mpl", "epl", "eupl", "cc-by-2", "cc-by-3", "cc-by-4", "cc-by-sa", "artistic", "afl"),
+)
+
+
+def is_free(license: str) -> bool:
+    """Whether weights under a licence may be fetched unasked: a free one, or none that anybody named."""
+    return not license or license.lower().startswith(_FREE)
+
+
+def family_name(config: Mapping[str, Any], names: Collection[str]) -> str | None:
+    """The key in FAMILIES of a model with this config.json and these files; None for one that is not known."""
+    architectures = config.get("architectures")
+    if isinstance(architectures, list):
+        return next((name for name in architectures if isinstance(name, str) and name in FAMILIES), None)
+    if "model.bin" in names and any(key in config for key in _CTRANSLATE2_WHISPER):
+        return "CTranslate2 Whisper"
+    return None
+
+
+def recognise(config: Mapping[str, Any], names: Collection[str]) -> Family | None:
+    """The family of a model with this config.json and these files; None for one that is not known."""
+    name = family_name(config, names)
+    return None if name is None else FAMILIES[name]
+
+
+def recognise_folder(folder: Path, to_come: Iterable[str] = ()) -> Family | None:
+    """The family of the model in a folder, with the files that are still to come there; None where it is not known."""
+    return recognise(read_config(folder), {*file_names(folder), *to_come})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a folder; empty where there is none that can be read."""
+    try:
+        with (folder / CONFIG).open("rb") as file:
+            return parse_config(file.read(MAX_CONFIG_BYTES + 1))
+    except OSError:
+        return {}
+
+
+def parse_config(content: bytes) -> dict[str, Any]:
+    """A config.json; empty where it is none."""
+    if len(content) > MAX_CONFIG_BYTES:
+        return {}
+    try:
+        config = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def file_names(folder: Path) -> list[str]:
+    """The names of the files in a folder, those in folders below it not; a link to nothing is no file."""
+    return [path.name for path in folder.iterdir() if path.is_file()]
+
+
+def lacking(engine: str, names: Iterable[str]) -> tuple[str, ...]:
+    """What an engine needs and is not among the names; of several forms of a model, the one that lacks least."""
+    have = list(names)
+    forms = [family for family in FAMILIES.values() if family.engine == engine]
+    gaps = [tuple(need for need in form.needs if not any(fnmatchcase(name, need) for name in have)) for form in forms]
+    return min(gaps, key=len, default=())
+
+
+def wanted(engine: str, names: Iterable[str]) -> list[str]:
+    """Those files of a repository that are worth fetching: what the engine uses; for an unknown one, no doubles."""
+    have = list(names)
+    for family in FAMILIES.values():
+        if family.engine == engine and all(any(fnmatchcase(name, need) for name in have) for need in family.needs):
+            return [name for name in have if _any(name, (*family.needs, *family.also)) and not _any(name, _VARIANTS)]
+    doubles = _DUPLICATES if any(name.endswith(".safetensors") for name in have) else ()
+    return [name for name in have if not _any(name, (*_USELESS, *_VARIANTS, *doubles))]
+
+
+def _any(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
