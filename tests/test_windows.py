@@ -77,7 +77,8 @@ def test_what_follows_the_last_clip_is_not_decoded(speech: Path) -> None:
     stt = engines.load(read_catalogue().model("fake-stt"))
     options = TranscribeOptions(clip_timestamps=(1.5, 2.5))
     heard = list(windows(AudioSource("x", None, blocks), vad, stt, VadOptions(), options))
-    assert [(w.start, w.audio.seconds) for w in heard] == [(1.5, 1.0)]
+    assert [w.start for w in heard] == [1.5]
+    assert 0.5 < heard[0].audio.seconds <= 1.0
     assert sum(asked) < 4
 
 

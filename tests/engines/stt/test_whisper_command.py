@@ -34,6 +34,10 @@ COMPUTING = ["--device", "cpu", "--compute-type", "float32", "--threads", "2"]
 STEADY = [*COMPUTING, "--temperature-increment-on-fallback", "none"]
 
 
+# In a batch no times are asked for; random weights give some all the same, upon which the peer stops.
+NO_TIMES = ",".join(map(str, range(50364, 51865)))
+
+
 @pytest.fixture
 def long(data: Path, tmp_path: Path) -> Path:
     """Half a minute of speech with pauses, in stereo at 44.1 kHz."""
@@ -61,9 +65,9 @@ def _same(own: Any, other: Any) -> bool:
 @pytest.mark.parametrize(
     "theirs, ours",
     [
-        ("", ""),
+        ("--beam_size 1 --language fr", "--beam-size 1 --language fr"),
         ("--word_timestamps True --language en", "--word-timestamps --language en"),
-        ("--batched True", "--batched"),
+        (f"--batched True --suppress_tokens {NO_TIMES}", f"--batched --suppress-tokens {NO_TIMES}"),
         (
             "--batched True --batch_size 2 --word_timestamps True --vad_min_silence_duration_ms 100",
             "--batched --batch-size 2 --word-timestamps --vad-min-silence-duration-ms 100",
@@ -77,6 +81,7 @@ def _same(own: Any, other: Any) -> bool:
             "--no-condition-on-previous-text --no-speech-threshold none --suppress-tokens 11,13 --language de",
         ),
     ],
+    ids=["greedy", "words", "batched", "batched words", "vad", "thresholds"],
 )
 def test_sequential_windowing_writes_the_files_of_whisper_ctranslate2(
     mmcli: Run, config: Path, whisper_folder: Path, long: Path, tmp_path: Path, theirs: str, ours: str
@@ -88,14 +93,14 @@ def test_sequential_windowing_writes_the_files_of_whisper_ctranslate2(
     peer = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     )
-    assert peer.returncode == 0, peer.stderr
+    assert (peer.returncode, "Error" in peer.stderr) == (0, False), peer.stderr
     flags = ["--config", config, "-m", "whisper", "--windowing", "sequential", *STEADY, *ours.split()]
     ended = mmcli("transcribe", long, *flags, "-f", "all", "-o", "ours", "-q")
     assert ended.code == 0, ended.err
     for kind in ("txt", "srt", "vtt", "tsv"):
         own = (tmp_path / "ours" / f"long.{kind}").read_bytes()
         assert own == (tmp_path / "theirs" / f"long.{kind}").read_bytes(), kind
-        assert own.count(b"\n") > 1
+        assert own.strip()
     own_json = json.loads((tmp_path / "ours" / "long.json").read_text(encoding="utf-8"))
     assert own_json.pop("provenance")["options"]["stt"]["windowing"] == "sequential"
     assert _same(own_json, json.loads((tmp_path / "theirs" / "long.json").read_text(encoding="utf-8")))
