@@ -228,6 +228,49 @@ def parcel() -> Image:
     return d.image("parcel.png")
 
 
+def invoice() -> Image:
+    d = Drawing(900, 900)
+    d.write(60, 40, "INVOICE", 52)
+    d.lines(60, 130, "Brightwater Ltd\n8 Canal Road\nYork YO1 7HZ", 24)
+    d.rows(130, 36, (560, 740), "Invoice no.|BW-1093\nDate|2024-02-19\nDue date|2024-03-20", 22)
+    d.rows(
+        330,
+        48,
+        (60, 440, 560, 720),
+        """Description | Qty | Unit price | Amount
+    Garden chairs | 4 | 35.00 | 140.00
+    Wooden table | 1 | 220.00 | 220.00
+    Delivery | 1 | 18.50 | 18.50""",
+    )
+    d.rows(580, 44, (560, 740), "Subtotal|378.50\nTax (10%)|37.85\nTotal due|416.35")
+    return d.image("invoice.png")
+
+
+def scores() -> Image:
+    d = Drawing(800, 500)
+    d.write(60, 30, "League table", 44)
+    d.rows(
+        120,
+        56,
+        (60, 320, 440, 560, 680),
+        """Team | Played | Won | Lost | Points
+    Falcons | 10 | 7 | 3 | 21
+    Tigers | 10 | 6 | 4 | 18
+    Bears | 9 | 4 | 5 | 12
+    Sharks | 10 | 2 | 8 | 6""",
+    )
+    return d.image("scores.png")
+
+
+def poster() -> Image:
+    d = Drawing(700, 820, "lightyellow")
+    d.write(350, 60, "SUMMER CONCERT", 54, "ma")
+    d.write(350, 160, "with the Blue River Band", 32, "ma")
+    d.lines(120, 280, "Saturday 15 June 2024\nDoors open 18:30\nConcert starts 19:30\nRiverside Park, Stage 2", 32)
+    d.lines(120, 560, "Adults 12 EUR\nChildren 5 EUR\nUnder 6 free", 32)
+    return d.image("poster.png")
+
+
 def shapes() -> Image:
     d = Drawing(640, 480, "skyblue")
     d.draw.ellipse((80, 60, 260, 240), fill="gold")
@@ -237,7 +280,23 @@ def shapes() -> Image:
 
 DRAWINGS: dict[str, Callable[[], Image]] = {
     function.__name__: function
-    for function in (receipt, menu, timetable, bars, legend, sign, form, hours, letter, columns, parcel, shapes)
+    for function in (
+        receipt,
+        menu,
+        timetable,
+        bars,
+        legend,
+        sign,
+        form,
+        hours,
+        letter,
+        columns,
+        parcel,
+        invoice,
+        scores,
+        poster,
+        shapes,
+    )
 }
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LABEL_WORDS = 9
 _MOST_LABELS = 150
 _EQUAL = 0.01
+# A line above or below with more words that were not asked for only happens to hold the one that was.
+_STRAY = 0.6
 # "3 x Bagel": a count is no price
 _QUANTITY = re.compile(r"\d+\s?[x×]\s", re.IGNORECASE)
 
@@ -222,6 +224,9 @@ def _judge(value: Value, question: Question, sheet: Sheet, hits: Hits, need: tup
         if named and value.cell not in named:
             score += 0.12 if word == question.asked or len(named[0].words) <= 2 else 0.05
             labels.append(named[0])
+    naming = [cell for close, cell in used if close >= NAMES]
+    if all(cell.row != value.cell.row and _extra(cell, value, need) > _STRAY for cell in naming):
+        return None
     score -= 0.15 * _extra(nearest[1], value, need) + 0.08 * value.rank
     if not value.whole and value.cell not in labels:
         # a number out of another thing's name

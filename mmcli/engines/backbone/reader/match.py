@@ -42,7 +42,8 @@ def similar(word: str, other: str) -> float:
     if word[0].isdigit() or other[0].isdigit():
         return 0.97 if _number(word) == _number(other) or _same_time(word, other) else 0.0
     if stem(word) == stem(other):
-        return 0.95
+        # a park is no parking
+        return 0.95 if word.endswith("ing") == other.endswith("ing") else 0.8
     if other in SYNONYMS.get(word, ()):
         return 0.92
     if min(len(word), len(other)) < 4:

@@ -83,7 +83,7 @@ def _value(question: Question, sentence: str, need: list[str], asked: str) -> st
     if question.text.startswith(("where", "in which", "at which")):
         places = list(_places(sentence))
         fitting = [place for place in places if not all(best(w, need) >= SAME for w in tokens(place)[1:])]
-        return _nearest(sentence, fitting, need) or sentence
+        return _nearest(sentence, fitting, need) or (sentence if len(need) > 1 else None)
     if asked in ("colour", "color"):
         return _nearest(sentence, _next_to(_COLOUR, sentence, need), need)
     if question.text.startswith(("which", "what", "whose")):
