@@ -296,22 +296,37 @@ class Cascade:
         """Heard, Said and Spoke as they happen, Done at the end. Closing the generator interrupts every stage."""
         clock = _Clock(self._timings)
         texts = [turn.text] if turn.text else []
+        parts = tuple(self._parts(turn))
         if turn.audio is not None:
-            with closing(clock.timed("stt", self.transcribe(turn.audio), "first_heard")) as segments:
-                for segment in segments:
-                    texts.append(segment.text.strip())
-                    yield Heard(segment)
+            with closing(self._hear(turn.audio, parts, clock)) as heard:
+                for event in heard:
+                    texts.append(event.segment.text.strip())
+                    yield event
             if not texts and (self.backbone or self.tts):
                 raise InputError(turn.audio.source, "no speech was heard in it", "is it the right recording?")
-        with closing(self._answer(turn, " ".join(texts), clock)) as events:
+        with closing(self._answer(parts, " ".join(texts), clock)) as events:
             yield from events
         yield clock.done(self.origin)
 
-    def _answer(self, turn: Turn, text: str, clock: _Clock) -> Generator[Event, None, None]:
+    def _hear(self, audio: AudioSource, parts: tuple[Part, ...], clock: _Clock) -> Generator[Heard, None, None]:
+        """What is said, while the backbone already looks at what it is about."""
+        segments = clock.timed("stt", self.transcribe(audio), "first_heard")
+
+        def hear() -> Iterator[Heard]:
+            with closing(segments):
+                yield from map(Heard, segments)
+
+        def look() -> Iterator[Heard]:
+            if self.backbone is not None and parts:
+                self.backbone.prepare(parts)
+            yield from ()
+
+        return merge(hear(), look())
+
+    def _answer(self, parts: tuple[Part, ...], text: str, clock: _Clock) -> Generator[Event, None, None]:
         if self.backbone is not None:
             options: AnswerOptions = self._options["backbone"]
-            parts = (*self._parts(turn), *([text] if text else []))
-            conversation = Conversation((Message("user", parts),))
+            conversation = Conversation((Message("user", (*parts, *([text] if text else []))),))
             pieces = clock.timed("backbone", self.backbone.answer(conversation, options), "first_text")
         else:
             pieces = clock.timed("backbone", iter([text] if text else []))

@@ -16,7 +16,7 @@ from mmcli.errors import EngineError, UsageError, did_you_mean
 from mmcli.stages import Audio, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,7 +52,7 @@ def windows(
     if clips:
         blocks = _until(blocks, clips[-1][1])
     speech = clipped(utterances(blocks, detector, vad), clips)
-    return pack(speech) if stt.packs else speech
+    return pack(speech, apart=[start for start, _ in clips]) if stt.packs else speech
 
 
 def _whole(audio: AudioSource, rate: int) -> Generator[Window, None, None]:
@@ -101,15 +101,19 @@ def _until(blocks: Iterable[Audio], end: float) -> Generator[Audio, None, None]:
             yield block
 
 
-def pack(speech: Iterable[Window], longest_s: float = 30.0) -> Generator[Window, None, None]:
+def pack(
+    speech: Iterable[Window], longest_s: float = 30.0, apart: Sequence[float] = ()
+) -> Generator[Window, None, None]:
     """Neighbouring windows as one while they fit into `longest_s` seconds with the silence that was between them.
 
+    Windows before and after one of the times `apart` are not joined.
     A window comes when the next one does not fit any more or when none follows. Times stay those of the source.
     """
     held: list[Window] = []
     with closing(_own(speech)) as source:
         for window in source:
-            if held and window.start + window.audio.seconds - held[0].start > longest_s:
+            too_long = held and window.start + window.audio.seconds - held[0].start > longest_s
+            if too_long or (held and any(held[-1].start < time <= window.start for time in apart)):
                 yield _joined(held)
                 held = []
             held.append(window)

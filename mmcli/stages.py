@@ -265,11 +265,8 @@ class TranscribeOptions:
     temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     """Tried in turn until a result passes the thresholds."""
     compression_ratio_threshold: float | None = 2.4
-    """A text that zlib makes smaller than this many times repeats itself."""
     logprob_threshold: float | None = -1.0
-    """The mean log probability of a token below which decoding has failed."""
     no_speech_threshold: float | None = 0.6
-    """The probability of silence above which a failed decoding is silence."""
     condition_on_previous_text: bool = True
     prompt_reset_on_temperature: float = 0.5
     initial_prompt: str | None = None
@@ -278,7 +275,6 @@ class TranscribeOptions:
     suppress_blank: bool = True
     suppress_tokens: tuple[int, ...] = (-1,)
     without_timestamps: bool | None = None
-    """None: only in batches."""
     max_initial_timestamp: float = 1.0
     prepend_punctuations: str = "\"'“¿([{-"
     append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
@@ -288,7 +284,6 @@ class TranscribeOptions:
     hallucination_silence_threshold: float | None = None
     """With word timestamps: leave out silence of this many seconds around what looks imagined."""
     language_detection_threshold: float = 0.5
-    """A language of this probability is taken at once."""
     language_detection_segments: int = 1
     """Windows that otherwise vote on the language."""
     batched: bool = False
@@ -364,6 +359,13 @@ class Transcriber(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
+    def prepare(self, parts: Iterable[Part]) -> None:
+        """Do now what any question about these parts will need; called while the question is still being heard.
+
+        Nothing is lost when it is not called, and it may do nothing.
+        """
+        ...
+
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
         """The answer to the last message, in pieces of text that joined make the whole."""
         ...

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from mmcli.catalogue import Catalogue, read_catalogue
@@ -94,6 +95,30 @@ def test_an_exception_of_a_stage_reaches_the_caller_and_ends_the_others() -> Non
     with pytest.raises(InputError, match="picture: is broken"):
         list(cascade.run(Turn(text="hello")))
     assert threading.active_count() == before
+
+
+def test_the_backbone_looks_at_the_attachments_while_the_question_is_still_heard(
+    tmp_path: Path, speech: Path, red: Path
+) -> None:
+    catalogue = _catalogue(tmp_path, "[models.fake-stt.settings]\ndelay_s = 0.2\n")
+    cascade = build(catalogue.pipeline("fake"), catalogue)
+    assert isinstance(cascade, Cascade)
+    looked = threading.Event()
+    cascade.backbone.prepare = lambda parts: looked.set()  # type: ignore[union-attr, method-assign]
+    events = cascade.run(Turn(audio=open_audio(speech), attachments=(open_image(red),)))
+    assert isinstance(next(events), Heard)
+    assert looked.is_set()
+    events.close()  # type: ignore[attr-defined]
+
+
+def test_a_broken_picture_is_told_before_the_question_is_over(tmp_path: Path, speech: Path) -> None:
+    picture = tmp_path / "cut.png"
+    PIL.Image.effect_noise((200, 200), 50).save(picture)
+    picture.write_bytes(picture.read_bytes()[:9000])
+    catalogue = read_catalogue()
+    cascade = build(catalogue.pipeline("fake").with_models({"backbone": "reader"}, "test"), catalogue)
+    with pytest.raises(InputError, match="damaged or cut off"):
+        list(cascade.run(Turn(audio=open_audio(speech), attachments=(open_image(picture),))))
 
 
 def test_a_recording_without_speech_is_an_error_for_a_question(data: Path) -> None:

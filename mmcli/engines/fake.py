@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError, did_you_mean
 from mmcli.stages import Audio, Document, Image, Said, Segment, Spoke, Voice, Word
 
@@ -70,6 +71,7 @@ class FakeTranscriber(_Fake):
     packs = False
 
     def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+        refuse_others(options, ("language", "word_timestamps", "fast"), "the fake transcriber")
         for number, window in enumerate(windows, 1):
             self.wait()
             text = f"window {number} of {window.audio.seconds:.1f} seconds"
@@ -87,6 +89,9 @@ def _even_words(text: str, start: float, end: float) -> Iterator[Word]:
 
 class FakeBackbone(_Fake):
     """Says back what it was given, word by word."""
+
+    def prepare(self, parts: Iterable[Part]) -> None:
+        """Nothing takes time here."""
 
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
         last = conversation.messages[-1]

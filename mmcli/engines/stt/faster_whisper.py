@@ -6,6 +6,7 @@ one window that then comes, the whole recording, to faster-whisper's own loop.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from contextlib import closing
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from mmcli.engines.stt.whisper_loading import Loaded
     from mmcli.stages import Runtime, TranscribeOptions, Window
 
+_log = logging.getLogger(__name__)
+
 _RATE = 16000
 _SEEKS_PER_S = 100
+_STEP_S = 0.02
 # What a prompt keeps of the text before: half of Whisper's 448 positions, less the token that begins it.
 _PROMPT_TOKENS = 223
 
@@ -142,7 +146,7 @@ class FasterWhisper:
     ) -> Generator[tuple[Any, float], None, None]:
         """The library's segments, and the seconds to add to their times. After a step down it goes on where it was."""
         offset = end = 0.0
-        while True:
+        while round(offset * _RATE) < len(samples):
             loaded = self._loaded
             if batched and loaded.place.batch:
                 given = given | {"batch_size": min(given["batch_size"], loaded.place.batch)}
@@ -158,7 +162,10 @@ class FasterWhisper:
                 return
             except (RuntimeError, MemoryError, ValueError) as error:
                 self._step_down(loaded, error, given["batch_size"] if batched else 1)
-            given = given | {"clip_timestamps": _later(given["clip_timestamps"], end - offset)} if given.get("clip_timestamps") else given
+            if "clip_timestamps" in given:
+                given = given | {"clip_timestamps": _later(given["clip_timestamps"], end - offset)}
+                if not given["clip_timestamps"]:
+                    return
             offset = end
 
     # ---------------------------------------------------------------- languages and prompts
@@ -240,6 +247,7 @@ class FasterWhisper:
         if lower is None:
             raise loading.lacking(self._name, error) from error
         self.fallbacks.append(f"{self._name}: {loading.told(place, lower, error, batch)}")
+        _log.warning(self.fallbacks[-1])
         return lower
 
     def _step_down(self, failed: Loaded, error: Exception, batch: int = 1) -> None:
@@ -348,8 +356,10 @@ def _within(window: Window, segment: Segment) -> Segment:
     """The segment with its times bound by the window's: Whisper may tell any up to 30 s."""
     last = window.start + window.audio.seconds
 
-    def bound(time: float) -> float:
-        return min(max(time, window.start), last)
+    def bound(time: float, least: float = window.start) -> float:
+        return min(max(time, least), last)
 
     words = tuple(replace(word, start=bound(word.start), end=bound(word.end)) for word in segment.words)
-    return replace(segment, start=bound(segment.start), end=bound(segment.end), words=words)
+    # What is placed behind the sound is put at its end, in a step of Whisper's clock.
+    start = max(window.start, min(segment.start, last - _STEP_S))
+    return replace(segment, start=start, end=bound(segment.end, min(start + _STEP_S, last)), words=words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ from mmcli.errors import EngineError, MissingPackage, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_log = logging.getLogger(__name__)
 
 _WEIGHTS = "model.safetensors", "model.safetensors.index.json"
 _SMALL_FILES = (
@@ -72,13 +75,15 @@ def _convert(name: str, folder: Path, target: Path) -> None:
     for package in ("torch", "transformers"):
         _need(name, package)
     from ctranslate2.converters import TransformersConverter
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
+    _log.warning(f"{name}: is converted for CTranslate2, once, into {target}")
     aside = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
     try:
         out = aside / "model"
         try:
-            # float16 on disk loses nothing that a conversion to any faster type would not.
-            TransformersConverter(str(folder), load_as_float16=False, low_cpu_mem_usage=True).convert(str(out))
+            TransformersConverter(str(folder), low_cpu_mem_usage=True).convert(str(out))
             _add_tokenizer(folder, out)
             _repair_config(out)
         except (OSError, MemoryError):
@@ -87,9 +92,8 @@ def _convert(name: str, folder: Path, target: Path) -> None:
             raise EngineError(
                 f'model "{name}": {folder} cannot be converted for CTranslate2 ({one_line(error)})', "fetch it anew"
             ) from error
-        for file in ("preprocessor_config.json",):
-            if (folder / file).is_file():
-                shutil.copyfile(folder / file, out / file)
+        if (folder / "preprocessor_config.json").is_file():
+            shutil.copyfile(folder / "preprocessor_config.json", out / "preprocessor_config.json")
         try:
             out.rename(target)
         except OSError:

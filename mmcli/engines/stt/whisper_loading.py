@@ -71,9 +71,9 @@ def first_place(runtime: Runtime) -> Place:
     if name == "auto":
         return Place("cuda:0" if count else "cpu", runtime.compute_type)
     if int(index or 0) >= count:
-        here = "none" if count == 0 else f"only {count}"
+        here = f"only cuda:0 to cuda:{count - 1}" if count else "no CUDA device"
         raise MissingPackage(
-            f"--device {runtime.device}: CTranslate2 finds {here} of the CUDA devices it would need",
+            f"--device {runtime.device}: CTranslate2 finds {here} on this machine",
             "take --device auto or cpu, or install the NVIDIA driver",
         )
     return Place(f"cuda:{int(index or 0)}", runtime.compute_type)
@@ -169,7 +169,9 @@ def load(name: str, folder: Path, place: Place, threads: int) -> Loaded:
 
 
 def _damaged(name: str, folder: Path, why: str) -> EngineError:
-    return EngineError(f'model "{name}": {folder} is no Whisper model that can be used ({why})', "fetch or convert it anew")
+    return EngineError(
+        f'model "{name}": {folder} is no Whisper model that can be used ({why})', "fetch or convert it anew"
+    )
 
 
 def _check_folder(name: str, folder: Path) -> None:

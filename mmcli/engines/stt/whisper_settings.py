@@ -39,6 +39,14 @@ _LEAST: dict[str, float] = {
     "language_detection_segments": 1,
     "batch_size": 1,
 }
+# More has no use, and would take any amount of memory.
+_MOST = {
+    "beam_size": 100,
+    "best_of": 100,
+    "batch_size": 1024,
+    "max_new_tokens": 448,
+    "language_detection_segments": 100,
+}
 _ABOVE_ZERO = ("patience", "repetition_penalty")
 
 
@@ -50,9 +58,15 @@ def check(options: TranscribeOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"{_flag(name)} is at least {least:g}, not {value:g}")
+    for name, most in _MOST.items():
+        value = getattr(options, name)
+        if value is not None and value > most:
+            raise UsageError(f"{_flag(name)} is at most {most}, not {value}")
     for name in _ABOVE_ZERO:
         if getattr(options, name) <= 0:
             raise UsageError(f"{_flag(name)} is above 0, not {getattr(options, name):g}")
+    if options.beam_size * options.patience < 1:
+        raise UsageError("--beam-size times --patience is at least 1")
     if not options.temperature or not all(0 <= value <= 2 for value in options.temperature):
         raise UsageError("--temperature is one number or more from 0 to 2")
     if options.hallucination_silence_threshold is not None and not options.word_timestamps:

@@ -79,13 +79,16 @@ def _spec(tokenizer: Tokenizer) -> WhisperSpec:
         for layer in side.layer:
             weights.layer(layer)
     spec.decoder.projection.weight = weights.draw(VOCABULARY, WIDTH, scale=12.0)
-    # Speech-like: words, now and then a time, an end before the 448th token, never an odd symbol.
+    # Speech-like: words, now and then a time, never an odd symbol, and an end that each token makes likelier.
+    towards_end = weights.draw(1, WIDTH)[0]
+    spec.decoder.position_encodings.encodings += 1.5 * np.arange(448, dtype=np.float32)[:, None] * towards_end
+    spec.decoder.projection.weight[50257] = 20.0 * towards_end
     bias = np.full(VOCABULARY, -1e4, np.float32)
     bias[:50257] = np.where(_readable(tokenizer), 0.0, -1e4)
-    bias[50257] = 44.0
+    bias[50257] = 10.0
     bias[50259:50358] = 0.0
     bias[50362] = -20.0
-    bias[50364:] = 12.0 - np.arange(1501) / 25
+    bias[50364:] = 12.0 - np.abs(np.arange(1501) % 100 - 50) / 10 - np.arange(1501) / 300
     spec.decoder.projection.bias = bias
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     spec.register_vocabulary([token for token, _ in tokens])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmcli.engines.backbone.reader import layout, prose
 from mmcli.engines.backbone.reader.find import Finding, find, look_up, only_value
-from mmcli.engines.backbone.reader.match import SAME, best
+from mmcli.engines.backbone.reader.match import SAME, best, tokens
 
 if TYPE_CHECKING:
     from mmcli.engines.backbone.reader.question import Question
@@ -104,7 +104,7 @@ def _wanted(question: Question, cell: Cell) -> bool:
 def _mention(question: Question, sheet: Sheet) -> list[Finding]:
     words = question.strong or question.weak
     for line in layout.reading(sheet):
-        if words and all(best(word, line.casefold().split()) >= SAME for word in words):
+        if words and all(best(word, tokens(line)) >= SAME for word in words):
             return [Finding("Yes", f'in "{short(line)}"', 1.0)]
     return []
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.engines.backbone.reader.find import Finding
-    from mmcli.stages import AnswerOptions, Conversation
+    from mmcli.stages import AnswerOptions, Conversation, Part
 
 Attachment = Image | Document
 Told = tuple[str, "Finding"]
@@ -28,6 +28,8 @@ _NOTHING_ATTACHED = (
 )
 # Findings of several attachments are told together when they are about equally sure.
 _EQUAL = 0.08
+# Of so many lines the nearest ones are told where there is no answer.
+_MOST_LINES = 40
 
 
 class Reader:
@@ -41,6 +43,13 @@ class Reader:
         for key in card.settings:
             raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"; the reader has none')
         self._library = Library()
+
+    def prepare(self, parts: Iterable[Part]) -> None:
+        """Read the pictures; pages are read when a question gets to them. What fails here fails again in `answer`."""
+        for part in parts:
+            if isinstance(part, Image):
+                for leaf in self._library.leaves(part):
+                    leaf.sheet(False)
 
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
         """The answer in sentences and lines; closing stops between pages. `max_new_tokens` bounds the words."""
@@ -126,7 +135,8 @@ class Reader:
             better = not best or (found and found[0].score > best[0][1].score)
             if found and (better or question.number < 0):
                 best = [(sheet.name, finding) for finding in found]
-            lines += answer.nearest_lines(question, sheet)
+            if len(lines) < _MOST_LINES:
+                lines += answer.nearest_lines(question, sheet)
         return best
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LABEL_WORDS = 9
 _MOST_LABELS = 150
 _EQUAL = 0.01
+# A line above or below with more words that were not asked for only happens to hold the one that was.
+_STRAY = 0.6
 # "3 x Bagel": a count is no price
 _QUANTITY = re.compile(r"\d+\s?[x×]\s", re.IGNORECASE)
 
@@ -56,7 +58,7 @@ def look_up(question: Question, sheet: Sheet) -> Hits:
     cells = list(sheet.cells)
     found = {word: _places(word, cells) for word in {*question.strong, *question.weak, question.asked} - {""}}
     heard: dict[str, str] = {}
-    every = {token for cell in cells for token in cell.words}
+    every = sorted({token for cell in cells for token in cell.words})
     for word in question.strong:
         if found[word]:
             continue
@@ -96,7 +98,8 @@ def needed(question: Question, hits: Hits) -> tuple[str, ...]:
         if not words and "money" in question.types:
             return ("total",)
     # "one coffee" is the coffee, unless quantities are written
-    return tuple(word for word in words if word != "1" or hits.has("1"))
+    counted = any(_QUANTITY.match(cell.text) for cell in hits.cells.get("1", ()))
+    return tuple(word for word in words if word != "1" or counted)
 
 
 def find(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]:
@@ -105,7 +108,10 @@ def find(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]:
     if need == ("total",) and not hits.has("total"):
         hits = Hits({**hits.cells, "total": _places("total", sheet.cells)}, hits.heard)
     missing = [word for word in need if not hits.has(word)]
-    if not need or (missing and not (len(missing) == 1 and len(need) >= 4)):
+    # the thing that is counted may go without saying where a row and a column are named: how many games the Bears won
+    thing = re.search(r"how many (\w+)", question.text)
+    few = 3 if thing and missing == list(tokens(thing.group(1))) else 4
+    if not need or (missing and not (len(missing) == 1 and len(need) >= few)):
         return []
     if question.asked and not question.types and question.asked in question.strong and not hits.has(question.asked):
         return []
@@ -170,7 +176,7 @@ def _values(question: Question, cell: Cell) -> Iterator[Value]:
             if (kind == "any" and not question.words[0].startswith("where")) or letters:
                 yield from _texts(question, cell)
             continue
-        if kind == "number" and question.types[0] == "money" and _QUANTITY.match(cell.text):
+        if kind == "number" and question.types[0] == "money" and not values.is_value(cell.text):
             continue
         for match in values.find(kind, cell.text):
             text = match.group().strip()
@@ -183,7 +189,12 @@ def _texts(question: Question, cell: Cell) -> Iterator[Value]:
     if not set(cell.words) - set(question.words):
         return
     label, colon, rest = cell.text.partition(":")
-    if colon and rest.strip() and any(best(word, tokens(label)) >= SAME for word in question.words):
+    if (
+        colon
+        and rest.strip()
+        and not label[-1:].isdigit()
+        and any(best(word, tokens(label)) >= SAME for word in question.words)
+    ):
         yield Value(rest.strip(), cell, 0, whole=False)
     elif not cell.text.endswith(":"):
         yield Value(cell.text, cell, 0, whole=True)
@@ -206,11 +217,16 @@ def _judge(value: Value, question: Question, sheet: Sheet, hits: Hits, need: tup
         return None
     labels = [cell for _, cell in used]
     score = total / len(need) + 0.15 * hinted(question, value, sheet)
-    for word in {*question.weak, question.asked} - {*need, ""}:
+    for word in dict.fromkeys((*question.weak, question.asked)):
+        if not word or word in need:
+            continue
         named = [cell for cell in hits.cells.get(word, ()) if weight(value, cell, question, sheet) >= NAMES]
         if named and value.cell not in named:
             score += 0.12 if word == question.asked or len(named[0].words) <= 2 else 0.05
             labels.append(named[0])
+    naming = [cell for close, cell in used if close >= NAMES]
+    if all(cell.row != value.cell.row and _extra(cell, value, need) > _STRAY for cell in naming):
+        return None
     score -= 0.15 * _extra(nearest[1], value, need) + 0.08 * value.rank
     if not value.whole and value.cell not in labels:
         # a number out of another thing's name

@@ -42,7 +42,8 @@ def similar(word: str, other: str) -> float:
     if word[0].isdigit() or other[0].isdigit():
         return 0.97 if _number(word) == _number(other) or _same_time(word, other) else 0.0
     if stem(word) == stem(other):
-        return 0.95
+        # a park is no parking
+        return 0.95 if word.endswith("ing") == other.endswith("ing") else 0.8
     if other in SYNONYMS.get(word, ()):
         return 0.92
     if min(len(word), len(other)) < 4:
@@ -67,7 +68,11 @@ def best(word: str, others: Iterable[str]) -> float:
     """The likeness of the most similar of some tokens; one letter stands for a word only where it stands alone."""
     others = tuple(others)
     if len(others) > 1:
-        joined = (one + two for one, two in pairwise(others))
+        joined = (
+            one + two
+            for one, two in pairwise(others)
+            if one[0] == word[0] and abs(len(one) + len(two) - len(word)) <= 2
+        )
         others = (*(other for other in others if len(other) > 1 or other == word), *joined)
     return max((similar(word, other) for other in others), default=0.0)
 

@@ -43,6 +43,8 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
     content = [heard.get(word, word) for word in question.strong or question.weak]
     if not question.strong and len(content) < 2:
         return []
+    if not all(hits.has(word) for word in question.strong if word != question.asked):
+        return []
     result: Finding | None = None
     former = ""
     for sentence in all_sentences(sheet, tables=False):
@@ -54,7 +56,7 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
             continue
         scores = {word: best(word, around) for word in content}
         asked = question.asked if scores.get(question.asked, 1.0) < SAME else ""
-        need = [word for word in content if word != asked]
+        need = [word for word in content if word not in (asked, "1")]
         if not need or min(scores[word] for word in need) < SAME:
             continue
         value = _value(question, sentence, need, asked)
@@ -62,8 +64,10 @@ def find_in_prose(question: Question, sheet: Sheet, hits: Hits) -> list[Finding]
             continue
         if not any(best(word, words) >= SAME for word in need) and value == sentence:
             continue
-        weak = sum(best(word, words) >= SAME for word in question.weak)
-        score = 0.9 * sum(scores[word] for word in need) / len(need) + 0.02 * weak - 0.0005 * len(words)
+        weak = sum(
+            best(word, words) >= SAME for word in dict.fromkeys((*question.weak, *question.strong)) if word not in need
+        )
+        score = 0.9 * sum(scores[word] for word in need) / len(need) + 0.05 * weak - 0.0005 * len(words)
         if result is None or score > result.score:
             where = "" if value == sentence else f'in "{sentence}"'
             result = Finding(value, where, score, hits.heard)
@@ -79,7 +83,7 @@ def _value(question: Question, sentence: str, need: list[str], asked: str) -> st
     if question.text.startswith(("where", "in which", "at which")):
         places = list(_places(sentence))
         fitting = [place for place in places if not all(best(w, need) >= SAME for w in tokens(place)[1:])]
-        return _nearest(sentence, fitting, need) or sentence
+        return _nearest(sentence, fitting, need) or (sentence if len(need) > 1 else None)
     if asked in ("colour", "color"):
         return _nearest(sentence, _next_to(_COLOUR, sentence, need), need)
     if question.text.startswith(("which", "what", "whose")):

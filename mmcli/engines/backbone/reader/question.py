@@ -47,6 +47,9 @@ _RELATIONS = (
 
 _PICTURE = r"(?:picture|image|photo|photograph|file|scan|screenshot|page)"
 
+_PAPER = "menu|list|receipt|sign|letter|label|note|poster|card|table|form|bill|invoice|ticket|timetable"
+_THING = r"(?:it|this|that|they|(?:the|this|that) \w+)"
+
 # The first that fits decides.
 _KINDS = (
     ("code", r"\b(?:q ?r|cue are|queue are|data ?matrix|aztec|bar)[ -]?codes?\b|\bbarcodes?\b|\bean\b|\bcode (?:hold|say|contain)"),
@@ -57,8 +60,12 @@ _KINDS = (
     ("camera", rf"\b(?:which|what) camera\b.*\b(?:taken|made|shot|used|{_PICTURE})\b"),
     ("colours", rf"\b(?:what|which) colou?rs\b(?!.*\b(?:of|in) the (?!{_PICTURE}))|\b(?:main|dominant) colou?rs?\b|\bcolou?rs? (?:of|is|are in|has|does) (?:the|this) {_PICTURE}\b"),
     ("heading", r"\b(?:heading|headline|title|header)\b"),
-    ("mention", r"\b(?:does|do|did) .*\b(?:mention|contain|say|include|have)\b|^is .*\b(?:written|mentioned|listed|printed|named)\b"),
-    ("read", rf"^(?:please |can you |could you |now )*(?:read|transcribe)\b(?!.*\bnumber)|^what(?: is|'s| does| do)? (?:it|this|that|(?:the|this|that) \w+)? ?(?:says?|written|read)\b(?: (?:here|there|on (?:it|this|the \w+)|in (?:it|this|the \w+)))?$|^what (?:is|text is|words are) (?:written|there|shown)(?: (?:here|there|in (?:it|this|the {_PICTURE})|on (?:it|this|the \w+)))?$|^what is (?:on|in) (?:the|this|that) (?:menu|list|receipt|sign|letter|label|note|poster|card|table|form|bill|invoice|ticket|page \d+|{_PICTURE})$|^(?:what is|show me|give me|tell me|extract) (?:all )?the (?:whole |full )?text(?: (?:in|on|of) .*)?$"),
+    ("mention", r"^(?:does|do|did) .*\b(?:mention|contain|say|include|have)\b|^is .*\b(?:written|mentioned|listed|printed|named)\b"),
+    ("read", r"^(?:please |can you |could you |now )*(?:read|transcribe)\b(?!.*\bnumber)"),
+    ("read", rf"^what (?:does|do) {_THING} (?:say|read|tell)(?: here| there| us| me)?$"),
+    ("read", rf"^what (?:is|text is|words are) (?:written|shown|there|said|printed)(?: here| there| (?:in|on) {_THING})?$"),
+    ("read", rf"^what is (?:in|on) (?:the|this|that) (?:{_PAPER}|{_PICTURE})$"),
+    ("read", r"^(?:what is|show me|give me|tell me|extract) (?:all )?the (?:whole |full )?text(?: (?:in|on|of) .*)?$"),
 )  # fmt: skip
 
 _ORDINAL = re.compile(

@@ -60,6 +60,9 @@ def weight(value: Value, label: Cell, question: Question, sheet: Sheet) -> float
         # the whole of a cell is no value of its own label, but the name of a road is "Mill Road"
         named = question.types == ("name",) or (not typed and question.strong == (question.asked,))
         return 0.0 if value.whole and not (named and len(cell.words) > 1) else 1.0
+    if typed and not values.is_value(label.text) and any(values.find(question.types[0], label.text)):
+        # a label that has its value with it names no other
+        return 0.0
     if label.row == cell.row:
         return 0.0 if question.relation in ("below", "above") else _in_row(label, cell, question, sheet)
     return _in_column(label, cell, question, sheet)
@@ -108,16 +111,13 @@ def _in_row(label: Cell, cell: Cell, question: Question, sheet: Sheet) -> float:
     row = sheet.rows[cell.row]
     at, to = row.index(label), row.index(cell)
     typed = bool(question.types) and question.types != ("name",)
-    headed = question.asked and any(
-        best(question.asked, head.words) >= SAME for head in heads(Value("", cell, 0, True), sheet)
-    )
     if typed:
         between = row[at + 1 : to]
         if any(other.text.endswith(":") for other in between):
             return 0.3
         # "3 Coffee" has its number before the name
         return 0.9 if to < at else max(0.9, 1.0 - 0.02 * sum(not values.is_value(other.text) for other in between))
-    if headed or hinted(question, Value("", cell, 0, True), sheet):
+    if _headed(cell, question, sheet) or hinted(question, Value("", cell, 0, True), sheet):
         return 0.9
     if to < at:
         # what costs 4.40 is the head of the row
@@ -125,6 +125,12 @@ def _in_row(label: Cell, cell: Cell, question: Question, sheet: Sheet) -> float:
     pair = label.text.endswith(":") or len(row) == 2 or values.is_value(cell.text)
     alike = not values.is_value(cell.text) and not label.text.endswith(":") and _header(row, sheet)
     return 1.0 if to == at + 1 and pair and not alike else 0.0
+
+
+def _headed(cell: Cell, question: Question, sheet: Sheet) -> bool:
+    """Whether the head of a cell's column is in the question."""
+    above = [head for head in heads(Value("", cell, 0, True), sheet) if head.row < cell.row]
+    return any(best(word, head.words) >= SAME for word in {*question.strong, question.asked} - {""} for head in above)
 
 
 def _header(row: tuple[Cell, ...], sheet: Sheet) -> bool:
@@ -157,8 +163,8 @@ def _in_column(label: Cell, cell: Cell, question: Question, sheet: Sheet) -> flo
     if typed and not below and any(cell in ends for ends in sheet.series.values()):
         # bars side by side share the name below them
         return 0.85 if min(sheet.rows[label.row], key=lambda other: abs(other.x - cell.x)) is label else 0.0
-    # a heading says something about all that stands below it
-    return _ABOUT if below and (len(sheet.rows[label.row]) == 1 or label.row < 3) else 0.0
+    # a heading says something about all that stands below it, the head of a column about what stands beside its values
+    return _ABOUT if below and (len(sheet.rows[label.row]) == 1 or _is_head(label, sheet)) else 0.0
 
 
 def _below(label: Cell, cell: Cell, between: list[Cell], adjacent: bool, question: Question, sheet: Sheet) -> float:
@@ -168,14 +174,14 @@ def _below(label: Cell, cell: Cell, between: list[Cell], adjacent: bool, questio
         return 0.95
     if adjacent and typed:
         return 0.95 if head else _ABOUT
-    if adjacent:
-        address = len(cell.words) >= _ADDRESS_WORDS and cell.words[0][0].isdigit()
-        table = len(sheet.rows[label.row]) > 1 and values.is_value(label.text) != values.is_value(cell.text)
-        return 0.8 if label.text.endswith(":") or address or table else 0.0
     # the head of a column stays its head all the way down, unless text of another kind comes between
     same = all(values.is_value(other.text) == values.is_value(cell.text) for other in between)
-    wanted = typed or (question.asked and best(question.asked, label.words) >= SAME)
-    return 0.93 if same and wanted and not question.relation and _is_head(label, sheet) else 0.0
+    wanted = typed or not any(values.is_value(other.text) for other in sheet.rows[label.row])
+    if same and wanted and not question.relation and _is_head(label, sheet):
+        return 0.93
+    address = len(cell.words) >= _ADDRESS_WORDS and cell.words[0][0].isdigit()
+    table = len(sheet.rows[label.row]) > 1 and values.is_value(label.text) != values.is_value(cell.text)
+    return 0.8 if adjacent and (label.text.endswith(":") or address or table) else 0.0
 
 
 def _is_head(label: Cell, sheet: Sheet) -> bool:

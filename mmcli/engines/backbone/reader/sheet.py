@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mmcli.stages import Document, Image, TextLine
 
 
+# How far apart the columns of comma-separated text are put, in heights of a line.
+_COLUMN = 100
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
     """A piece of text that stands by itself, its box in the units of the sheet (y downwards) and its row's number."""
@@ -117,13 +121,19 @@ def _cells(line: TextLine, cut: re.Pattern[str] | None) -> Iterable[Cell]:
         if text:
             yield Cell(text, left, top, right, bottom, tokens(text))
         return
+    cuts = list(cut.finditer(line.text))
+    # columns parted by spaces stand where they stand, those parted by commas, tabs or bars are put below each other
+    parted = any(match.group().strip() or "\t" in match.group() for match in cuts)
     start = 0
-    for end in [*(match.span() for match in cut.finditer(line.text)), (len(line.text), len(line.text))]:
-        text = clean(line.text[start : end[0]])
-        if text:
-            # a letter is about half as wide as its line is high
-            yield Cell(text, left + start / 2, top, left + end[0] / 2, bottom, tokens(text))
-        start = end[1]
+    for number, (stop, following) in enumerate([*(match.span() for match in cuts), (len(line.text), len(line.text))]):
+        text = clean(line.text[start:stop])
+        # a letter is about half as wide as its line is high
+        at = left + (number * _COLUMN if parted else start / 2)
+        if any(c.isalnum() for c in text):
+            yield Cell(
+                text, at, top, at + (min(len(text) / 2, _COLUMN - 1) if parted else len(text) / 2), bottom, tokens(text)
+            )
+        start = following
 
 
 def _beside(row: list[Cell], cell: Cell) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _AMOUNT = r"\d{1,3}(?:[ .,']\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d{1,2})?"
 _CURRENCY = r"(?:[$€£¥₹]|\b(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|Euros?|dollars?|pounds?|cents?)\b)"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _UNIT = (
     r"(?:km|cm|mm|m|mi|miles?|metres?|meters?|kilomet(?:er|re)s?|ft|feet|yd|inch(?:es)?|kg|g|mg|lbs?|oz|grams?|tons?|"
     r"l|ml|litres?|liters?|h|hrs?|hours?|min|mins|minutes?|s|sec|seconds?|days?|weeks?|months?|years?|%|percent|"
@@ -24,9 +25,9 @@ _PATTERNS = {
     r"(?<![\d.,:/-])-?\d{1,3}(?:[ ,.']?\d{3})*[.,]\d{2}(?![\d%.,:/-]*\d)(?!\s?(?:%|am|pm)\b)",
     "time": r"(?<![\d.,:])\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\b\.?)?(?:\s?(?:-|–|to)\s?\d{1,2}:\d{2}(?:\s?[ap]\.?m\b\.?)?)?"
     r"|(?<![\d.,:])\d{1,2}\s?[ap]\.?m\b\.?(?:\s?(?:-|–|to)\s?\d{1,2}\s?[ap]\.?m\b\.?)?|\b\d{1,2}\s?o'?clock\b|\bnoon\b|\bmidnight\b",
-    "date": rf"\b\d{{4}}-\d{{1,2}}-\d{{1,2}}\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|"
-    rf"\b\d{{1,2}}(?:st|nd|rd|th|\.)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?\b|\b{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}})?|"
-    rf"\b{_MONTH}\s\d{{4}}\b|\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b",
+    "date": rf"(?:{_DAY},?\s)?\b\d{{4}}-\d{{1,2}}-\d{{1,2}}\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|"
+    rf"(?:\b{_DAY},?\s)?\b\d{{1,2}}(?:st|nd|rd|th|\.)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?\b|(?:\b{_DAY},?\s)?\b{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}})?|"
+    rf"\b{_MONTH}\s\d{{4}}\b|\b\d{{1,2}}/\d{{4}}\b|\b{_DAY}s?\b",
     "year": r"(?<!\d)(?:1\d|20)\d{2}(?!\d)",
     "length": rf"(?<![\d.,])\d+(?:[.,]\d+)*\s?{_LENGTH}\b",
     "measure": rf"(?<![\d.,])-?\d+(?:[.,]\d+)*\s?{_UNIT}(?![a-z])",

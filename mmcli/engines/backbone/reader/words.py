@@ -71,6 +71,8 @@ give gives gave given
 find finds found
 win wins won
 pay pays paid
+lose loses lost
+take takes took taken
 begin begins began starts start started
 january jan
 february feb
