@@ -7,6 +7,7 @@ that stands in no file is named by its folder or as hf:ORG/NAME, and its entry i
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from dataclasses import dataclass, field
@@ -182,13 +183,34 @@ def read_catalogue(config: Path | None = None) -> Catalogue:
 def make_options(role: str, given: Mapping[str, Any], origins: Mapping[str, str]) -> Any:
     """The options of a role as its frozen dataclass; ConfigError for an unknown key or a value of the wrong type."""
     cls = OPTIONS[role]
-    fields = {item.name: item for item in dataclasses.fields(cls)}
+    types = {item.name: str(item.type) for item in dataclasses.fields(cls)}
+    fields = {name: kind for name, kind in types.items() if kind in _ROWS or set(kind.split(" | ")) <= set(_TYPES)}
+    values = {}
     for key, value in given.items():
         where = f"{origins.get(f'options.{role}.{key}', 'option')}: {role} option"
         if key not in fields:
             raise ConfigError(f'{where} "{key}" is unknown', did_you_mean(key, fields) or f"known: {', '.join(fields)}")
-        _check_type(value, str(fields[key].type), f"{where} {key}")
-    return cls(**{key: float(v) if str(fields[key].type) == "float" else v for key, v in given.items()})
+        values[key] = _option(value, fields[key], f"{where} {key}")
+    return cls(**values)
+
+
+_ROWS = {"tuple[float, ...]": "float", "tuple[int, ...]": "int"}
+
+
+def _option(value: Any, annotation: str, where: str) -> Any:
+    """A value as the option has it: rows of numbers as tuples, a bound that is infinite as None, which is none."""
+    if annotation in _ROWS:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} must be a list of numbers, not {value!r}")
+        return tuple(_option(item, _ROWS[annotation], where) for item in value)
+    _check_type(value, annotation, where)
+    if annotation.startswith("float") and value is not None:
+        if math.isfinite(value):
+            return float(value)
+        if "None" not in annotation or math.isnan(value):
+            raise ConfigError(f"{where} must be a number, not {value!r}")
+        return None
+    return value
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -285,7 +307,7 @@ def _pipeline(name: str, table: Mapping[str, Any], origin: str, former: Pipeline
     options = table.get("options", {})
     if not isinstance(options, dict):
         raise ConfigError(f"{origin}: {where} options must be a table, as in [pipelines.{name}.options.stt]")
-    _known_keys(options, ROLES, origin, f"[pipelines.{name}.options]")
+    _known_keys(options, OPTIONS, origin, f"[pipelines.{name}.options]")
     for role, given in options.items():
         if not isinstance(given, dict):
             raise ConfigError(f"{origin}: [pipelines.{name}.options] {role} must be a table")

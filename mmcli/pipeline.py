@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mmcli import __version__, engines, store
 from mmcli.catalogue import make_options
 from mmcli.errors import ConfigError, InputError, MissingPackage, MmcliError
-from mmcli.speech import utterances
+from mmcli.speech import windows
 from mmcli.stages import (
     AudioSource,
     Conversation,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
         TranscribeOptions,
         Transcriber,
         Turn,
-        VadOptions,
         VoiceDetector,
     )
 
@@ -104,7 +103,7 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
         else:
             findings.append(Finding(role, f"{name}: {card.engine}, {card.size_mb:g} MB, {card.license}"))
     for role in spec.options:
-        if role not in spec.models:
+        if role not in (*spec.models, "runtime"):
             lost = ConfigError(f'{_origin(spec, role)}: pipeline "{spec.name}" has options for {role}, but no {role}')
             findings.append(Finding(role, "options without a model", lost))
     return findings
@@ -159,15 +158,18 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
             if role not in spec.models and role != "vad":  # which comes by itself with stt
                 raise ConfigError(f'pipeline "{spec.name}" has no {role}', "mmcli pipelines list names others")
         keep = {role: name for role, name in spec.models.items() if role in roles}
-        kept = {role: given for role, given in spec.options.items() if role in keep}
+        kept = {role: given for role, given in spec.options.items() if role in (*keep, "runtime")}
         spec = dataclasses.replace(spec, models=keep, options=kept)
     for finding in check(spec, catalogue):
         if finding.error is not None:
             raise finding.error
     started = time.perf_counter()
     cards = {role: catalogue.model(name, role) for role, name in spec.models.items()}
-    stages = {role: engines.load(card) for role, card in cards.items()}
-    options = {role: make_options(role, spec.options.get(role, {}), spec.origins) for role in cards}
+    options = {role: make_options(role, spec.options.get(role, {}), spec.origins) for role in (*cards, "runtime")}
+    if "stt" in options:
+        given = tuple(sorted(spec.options.get("vad", {}).items()))
+        options["stt"] = dataclasses.replace(options["stt"], vad_parameters=given)
+    stages = {role: engines.load(card, options["runtime"]) for role, card in cards.items()}
     origin = _provenance(spec.name, cards, options)
     timings = {"load": time.perf_counter() - started}
     if "e2e" in stages:
@@ -186,11 +188,16 @@ def _provenance(pipeline: str, cards: Mapping[str, ModelCard], options: Mapping[
             role: {"name": card.name, "engine": card.engine, "source": card.source, "revision": _revision(card)}
             for role, card in cards.items()
         },
-        "device": "cpu",
         "options": given,
         "options_hash": digest[:16],
-        "fallbacks": [],
     }
+
+
+def _with_state(origin: Mapping[str, Any], stages: Iterable[Any]) -> dict[str, Any]:
+    """The provenance with what may change while models run: the devices they are on, and how they came there."""
+    devices = sorted({getattr(stage, "device", "cpu") for stage in stages})
+    fallbacks = [step for stage in stages for step in getattr(stage, "fallbacks", ())]
+    return {**origin, "device": ", ".join(devices), "fallbacks": fallbacks}
 
 
 def _revision(card: ModelCard) -> str:
@@ -256,11 +263,17 @@ class Cascade:
         self.stt: Transcriber | None = stages.get("stt")
         self.backbone: Backbone | None = stages.get("backbone")
         self.tts: Synthesizer | None = stages.get("tts")
+        self._stages = tuple(stages.values())
         self._options = options
-        self.origin = origin
+        self._origin = origin
         self._timings = timings
         if self.stt is not None and self.detector is not None and self.stt.rate != self.detector.rate:
             raise ConfigError(f"vad works at {self.detector.rate} Hz and stt at {self.stt.rate} Hz")
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """What makes the results, as it stands now."""
+        return _with_state(self._origin, self._stages)
 
     def transcribe(self, audio: AudioSource) -> Iterator[Segment]:
         """What is said in a recording, segment by segment while it is still being decoded."""
@@ -269,10 +282,8 @@ class Cascade:
                 f'pipeline "{self.origin["pipeline"]}" has no stt, so {audio.source} cannot be heard',
                 "name a pipeline with stt",
             )
-        vad: VadOptions = self._options["vad"]
         options: TranscribeOptions = self._options["stt"]
-        windows = utterances(audio.blocks(self.detector.rate), self.detector, vad)
-        return self.stt.transcribe(windows, options)
+        return self.stt.transcribe(windows(audio, self.detector, self.stt, self._options["vad"], options), options)
 
     def speak(self, pieces: Iterable[str]) -> Iterator[Audio]:
         """A text as sound, sentence by sentence while its pieces still come."""
@@ -374,7 +385,7 @@ class EndToEnd:
     ) -> None:
         self.model = model
         self._options = options
-        self.origin = origin
+        self.origin = _with_state(origin, (model,))
         self._timings = timings
 
     def run(self, turn: Turn) -> Iterator[Event]:

@@ -12,23 +12,124 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from mmcli.errors import EngineError, UsageError
+from mmcli.errors import EngineError, UsageError, did_you_mean
 from mmcli.stages import Audio, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from mmcli.stages import VadOptions, VoiceDetector
+    from mmcli.stages import AudioSource, TranscribeOptions, Transcriber, VadOptions, VoiceDetector
 
 T = TypeVar("T")
+
+WINDOWINGS = ("vad", "sequential")
 
 _HYSTERESIS = 0.15
 _CUT_SEARCH = 1 / 3
 """The part of a too long utterance, at its end, in which it may be cut."""
 _CUT_WIDTH_S = 0.2
 """A pause between words lasts about as long; the stop inside a word is shorter."""
+
+
+def windows(
+    audio: AudioSource, detector: VoiceDetector, stt: Transcriber, vad: VadOptions, options: TranscribeOptions
+) -> Generator[Window, None, None]:
+    """What a transcriber is given of a recording: speech within the clips, packed where it wants that; or all at once.
+
+    UsageError for options that make no sense.
+    """
+    if options.windowing == "sequential":
+        return _whole(audio, stt.rate)
+    if options.windowing != "vad":
+        raise UsageError(
+            f'windowing is {" or ".join(WINDOWINGS)}, not "{options.windowing}"',
+            did_you_mean(options.windowing, WINDOWINGS),
+        )
+    clips = clip_pairs(options.clip_timestamps)
+    blocks = audio.blocks(detector.rate)
+    if clips:
+        blocks = _until(blocks, clips[-1][1])
+    speech = clipped(utterances(blocks, detector, vad), clips)
+    return pack(speech, apart=[start for start, _ in clips]) if stt.packs else speech
+
+
+def _whole(audio: AudioSource, rate: int) -> Generator[Window, None, None]:
+    samples = [block.samples for block in (audio.blocks16 or audio.blocks)(rate)]
+    yield Window(Audio(np.concatenate(samples) if samples else np.zeros(0, np.float32), rate), 0.0)
+
+
+def clip_pairs(times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """start, end, start, ... as pairs; a last end that is left out is the end of the recording. UsageError."""
+    pairs = tuple(zip(times[::2], (*times[1::2], float("inf")) if len(times) % 2 else times[1::2], strict=True))
+    last = 0.0
+    for start, end in pairs:
+        if not last <= start < end:
+            raise UsageError(
+                f"clips are start and end in seconds, one after the other, not {', '.join(f'{t:g}' for t in times)}"
+            )
+        last = end
+    return pairs
+
+
+def clipped(speech: Iterable[Window], clips: tuple[tuple[float, float], ...]) -> Generator[Window, None, None]:
+    """The parts of windows that lie within (start, end) clips in seconds, cut to the sample; all where there are none."""
+    with closing(_own(speech)) as source:
+        for window in source:
+            if not clips:
+                yield window
+            rate, first = window.audio.rate, round(window.start * window.audio.rate)
+            for start, end in clips:
+                begin = max(first, round(start * rate))
+                stop = min(float(first + len(window.audio.samples)), end * rate)
+                if begin < round(stop):
+                    samples = window.audio.samples[begin - first : round(stop) - first]
+                    yield Window(Audio(samples, rate), begin / rate)
+
+
+def _until(blocks: Iterable[Audio], end: float) -> Generator[Audio, None, None]:
+    """The blocks of the first `end` seconds; the rest is not asked for."""
+    seconds = 0.0
+    with closing(_own(blocks)) as source:
+        for block in source:
+            left = end - seconds
+            if block.seconds >= left:
+                yield Audio(block.samples[: round(left * block.rate)], block.rate)
+                return
+            seconds += block.seconds
+            yield block
+
+
+def pack(
+    speech: Iterable[Window], longest_s: float = 30.0, apart: Sequence[float] = ()
+) -> Generator[Window, None, None]:
+    """Neighbouring windows as one while they fit into `longest_s` seconds with the silence that was between them.
+
+    Windows before and after one of the times `apart` are not joined.
+    A window comes when the next one does not fit any more or when none follows. Times stay those of the source.
+    """
+    held: list[Window] = []
+    with closing(_own(speech)) as source:
+        for window in source:
+            too_long = held and window.start + window.audio.seconds - held[0].start > longest_s
+            if too_long or (held and any(held[-1].start < time <= window.start for time in apart)):
+                yield _joined(held)
+                held = []
+            held.append(window)
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[Window]) -> Window:
+    if len(parts) == 1:
+        return parts[0]
+    rate = parts[0].audio.rate
+    starts = [round((part.start - parts[0].start) * rate) for part in parts]
+    samples = np.zeros(starts[-1] + len(parts[-1].audio.samples), np.float32)
+    for start, part in zip(starts, parts, strict=True):
+        samples[start : start + len(part.audio.samples)] = part.audio.samples
+    return Window(Audio(samples, rate), parts[0].start)
 
 
 def utterances(blocks: Iterable[Audio], detector: VoiceDetector, options: VadOptions) -> Generator[Window, None, None]:

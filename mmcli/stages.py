@@ -50,6 +50,8 @@ class AudioSource:
     source: str
     seconds: float | None
     blocks: Callable[[int], Iterator[Audio]]
+    blocks16: Callable[[int], Iterator[Audio]] | None = None
+    """The same in steps of 16 bits, mixed and resampled by libav, as Whisper's own tools decode a file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,21 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """What Whisper tells about how it came to a segment.
+
+    `seek` is where the 30 s that it looked at begin, in hundredths of a second of the source; `avg_logprob` is per token.
+    """
+
+    tokens: tuple[int, ...]
+    seek: int
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of recognised speech, times in seconds of the source."""
 
@@ -80,6 +97,7 @@ class Segment:
     words: tuple[Word, ...] = ()
     language: str | None = None
     speaker: str | None = None
+    decoding: Decoding | None = None
 
 
 # ---------------------------------------------------------------- pictures and documents
@@ -221,11 +239,68 @@ class VadOptions:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeOptions:
+    """How to hear. From `task` on, an engine that cannot honour an option refuses it; None turns a threshold off."""
+
     language: str | None = None
     """ISO 639-1 code; None lets the model decide."""
     word_timestamps: bool = False
     fast: bool = False
     """Trade accuracy for speed."""
+    clip_timestamps: tuple[float, ...] = ()
+    """start, end, start, end, ... in seconds; the last end may be left out. Nothing outside is heard."""
+    windowing: str = "vad"
+    """vad: speech is cut out of the stream. sequential: the model goes through the whole recording by itself."""
+    vad_filter: bool = False
+    """Sequential: leave out what is no speech."""
+    vad_parameters: tuple[tuple[str, float], ...] = ()
+    """Sequential: the fields of VadOptions that were given, filled in from those of the role vad."""
+    task: str = "transcribe"
+    """transcribe, or translate: into English."""
+    beam_size: int = 5
+    best_of: int = 5
+    patience: float = 1.0
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    """Tried in turn until a result passes the thresholds."""
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    condition_on_previous_text: bool = True
+    prompt_reset_on_temperature: float = 0.5
+    initial_prompt: str | None = None
+    prefix: str | None = None
+    hotwords: str | None = None
+    suppress_blank: bool = True
+    suppress_tokens: tuple[int, ...] = (-1,)
+    without_timestamps: bool | None = None
+    max_initial_timestamp: float = 1.0
+    prepend_punctuations: str = "\"'“¿([{-"
+    append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
+    multilingual: bool = False
+    """Detect the language of each window."""
+    max_new_tokens: int | None = None
+    hallucination_silence_threshold: float | None = None
+    """With word timestamps: leave out silence of this many seconds around what looks imagined."""
+    language_detection_threshold: float = 0.5
+    language_detection_segments: int = 1
+    """Windows that otherwise vote on the language."""
+    batched: bool = False
+    """Decode many windows at once, none knowing the text before it."""
+    batch_size: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where and how exactly the models of a pipeline compute; an engine takes of it what it has a use for."""
+
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:N. Only auto may end on another device than the best one."""
+    compute_type: str = "auto"
+    """auto: the fastest on that device | default: as the weights are stored | int8 | float16 | ..."""
+    threads: int = 0
+    """On the CPU; 0 lets the engine decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +326,7 @@ OPTIONS: dict[str, type[Any]] = {
     "backbone": AnswerOptions,
     "tts": SpeakOptions,
     "e2e": AnswerOptions,
+    "runtime": Runtime,
 }
 
 
@@ -273,6 +349,8 @@ class VoiceDetector(Protocol):
 class Transcriber(Protocol):
     rate: int
     """Hertz it wants."""
+    packs: bool
+    """Whether it wants neighbouring utterances together in one window, as long as they fit."""
 
     def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
         """Segments in the order of the windows, times in the source's seconds. Windows are speech of up to 30 s."""

@@ -48,7 +48,9 @@ QUESTION = package_data("samples") / "question-receipt.flac"
 
 
 def _names(role: str) -> list[str]:
-    return [card.name for card in read_catalogue().models.values() if card.role == role]
+    # Engines whose weights come from a hub have tests of their own, on small checkpoints.
+    cards = [card for card in read_catalogue().models.values() if not card.source.startswith("hf:")]
+    return [card.name for card in cards if card.role == role]
 
 
 @pytest.fixture(scope="module")

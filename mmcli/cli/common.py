@@ -104,8 +104,10 @@ def choose_pipeline(
 ) -> tuple[PipelineSpec, Catalogue]:
     """The named pipeline with the models exchanged that flags name; `auto` is the first that has the roles and is installed.
 
-    A name that ends in .toml is a file with one pipeline, read like --config.
+    A name that ends in .toml is a file with one pipeline, read like --config. From then on what models tell while they
+    load and run, such as a device that they cannot use, goes to standard error.
     """
+    _show_warnings(quiet)
     if name.endswith(".toml"):
         return _pipeline_of_file(Path(name), config, models)
     catalogue = read_catalogue(config)
@@ -121,6 +123,18 @@ def choose_pipeline(
         names = ", ".join(spec.models[role] for role in needed)
         ui.note(f"using {names}, which needs no download; `mmcli models list` names others")
     return _exchange(spec, models), catalogue
+
+
+def _show_warnings(quiet: bool) -> None:
+    import logging
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            ui.note(record.getMessage())
+
+    logger = logging.getLogger("mmcli")
+    logger.handlers[:] = [logging.NullHandler() if quiet else Notes()]
+    logger.propagate = False
 
 
 def _exchange(spec: PipelineSpec, models: dict[str, str | None]) -> PipelineSpec:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmcli import ui
-from mmcli.cli import common
+from mmcli.cli import common, decoding
 from mmcli.errors import MmcliError, UsageError
 from mmcli.text import visible
 
@@ -32,8 +32,9 @@ DirOption = Annotated[
 ChannelOption = Annotated[int | None, typer.Option("--channel", min=1, help="Hear this channel alone, counted from 1.")]
 
 
-@app.command()
+@app.command(cls=decoding.GroupedCommand)
 def transcribe(
+    context: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video; - is standard input.")],
     output_format: FormatOption = None,
     output_dir: DirOption = None,
@@ -48,6 +49,43 @@ def transcribe(
     vad_max_speech_duration_s: common.VadMaxSpeechOption = None,
     vad_min_silence_duration_ms: common.VadSilenceOption = None,
     vad_speech_pad_ms: common.VadPadOption = None,
+    windowing: decoding.Windowing = None,
+    vad_filter: decoding.VadFilter = None,
+    clip_timestamps: decoding.Clip = None,
+    batched: decoding.Batched = None,
+    batch_size: decoding.BatchSize = None,
+    task: decoding.Task = None,
+    multilingual: decoding.Multilingual = None,
+    initial_prompt: decoding.InitialPrompt = None,
+    prefix: decoding.Prefix = None,
+    hotwords: decoding.Hotwords = None,
+    condition_on_previous_text: decoding.ConditionOnPrevious = None,
+    prompt_reset_on_temperature: decoding.PromptReset = None,
+    beam_size: decoding.BeamSize = None,
+    best_of: decoding.BestOf = None,
+    patience: decoding.Patience = None,
+    length_penalty: decoding.LengthPenalty = None,
+    repetition_penalty: decoding.RepetitionPenalty = None,
+    no_repeat_ngram_size: decoding.NoRepeatNgramSize = None,
+    temperature: decoding.Temperature = None,
+    temperature_increment_on_fallback: decoding.TemperatureIncrement = None,
+    compression_ratio_threshold: decoding.CompressionRatio = None,
+    logprob_threshold: decoding.Logprob = None,
+    no_speech_threshold: decoding.NoSpeech = None,
+    hallucination_silence_threshold: decoding.HallucinationSilence = None,
+    suppress_blank: decoding.SuppressBlank = None,
+    suppress_tokens: decoding.SuppressTokens = None,
+    without_timestamps: decoding.WithoutTimestamps = None,
+    max_initial_timestamp: decoding.MaxInitialTimestamp = None,
+    max_new_tokens: decoding.MaxNewTokens = None,
+    prepend_punctuations: decoding.Prepend = None,
+    append_punctuations: decoding.Append = None,
+    language_detection_threshold: decoding.LanguageThreshold = None,
+    language_detection_segments: decoding.LanguageSegments = None,
+    device: decoding.Device = None,
+    device_index: decoding.DeviceIndex = None,
+    compute_type: decoding.ComputeType = None,
+    threads: decoding.Threads = None,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
@@ -65,11 +103,6 @@ def transcribe(
     if files.count("-") > 1:
         raise UsageError("standard input can be transcribed only once")
     spec, catalogue = common.choose_pipeline(pipeline, config, ("stt",), models={"stt": model}, quiet=quiet)
-    hearing = {
-        "language": None if language == "auto" else language,
-        "word_timestamps": word_timestamps,
-        "fast": fast,
-    }
     cutting = {
         "threshold": vad_threshold,
         "min_speech_ms": vad_min_speech_duration_ms,
@@ -77,7 +110,8 @@ def transcribe(
         "min_silence_ms": vad_min_silence_duration_ms,
         "speech_pad_ms": vad_speech_pad_ms,
     }
-    spec = spec.with_options("stt", hearing, "flag").with_options("vad", cutting, "flag")
+    spec = spec.with_options("stt", decoding.hearing(context.params), "flag").with_options("vad", cutting, "flag")
+    spec = spec.with_options("runtime", decoding.runtime(context.params), "flag")
     cascade: Any = build(spec, catalogue, ("vad", "stt"))
     targets = _targets(files, output_dir)
     failures: list[MmcliError] = []

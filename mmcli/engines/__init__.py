@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mmcli.errors import ConfigError, MissingPackage, did_you_mean
+from mmcli.stages import Runtime
 
 if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard
@@ -19,11 +20,13 @@ class EngineSpec:
 
     role: str
     target: str
-    """module:Class. The class is called with the ModelCard and gives the loaded stage."""
+    """module:Class. The class is called with the ModelCard, and where it takes one the Runtime: the loaded stage."""
     packages: tuple[str, ...] = ()
     """Import names of what it needs."""
     extra: str | None = None
     about: str = ""
+    takes_runtime: bool = False
+    """Whether the class wants the Runtime too."""
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -32,6 +35,13 @@ ENGINES: dict[str, EngineSpec] = {
     ),
     "pocketsphinx": EngineSpec(
         "stt", "mmcli.engines.stt.pocketsphinx:PocketSphinx", ("pocketsphinx",), about="English speech, no download"
+    ),
+    "faster-whisper": EngineSpec(
+        "stt",
+        "mmcli.engines.stt.faster_whisper:FasterWhisper",
+        ("faster_whisper", "ctranslate2", "tokenizers"),
+        about="Whisper of every size, a hundred languages",
+        takes_runtime=True,
     ),
     "reader": EngineSpec(
         "backbone",
@@ -70,7 +80,7 @@ def missing_packages(spec: EngineSpec) -> tuple[str, ...]:
     return tuple(name for name in spec.packages if find_spec(name) is None)
 
 
-def load(card: ModelCard) -> Any:
+def load(card: ModelCard, runtime: Runtime | None = None) -> Any:
     """The loaded stage of a model: weights in memory, ready for use.
 
     MissingPackage where a package of the engine is absent; what the engine itself raises otherwise.
@@ -78,7 +88,8 @@ def load(card: ModelCard) -> Any:
     spec = spec_of(card)
     module, _, name = spec.target.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)(card)
+        engine = getattr(importlib.import_module(module), name)
+        return engine(card, runtime or Runtime()) if spec.takes_runtime else engine(card)
     except ModuleNotFoundError as error:
         # Only a package that the engine is known to need is the user's to install; anything else is a fault of ours.
         if error.name is None or error.name.partition(".")[0] not in spec.packages:

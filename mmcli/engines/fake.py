@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError, did_you_mean
 from mmcli.stages import Audio, Document, Image, Said, Segment, Spoke, Voice, Word
 
@@ -67,8 +68,10 @@ class FakeTranscriber(_Fake):
     """Hears "window 1 of 2.5 seconds", "window 2 of ..." and so on."""
 
     rate = _RATE
+    packs = False
 
     def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+        refuse_others(options, ("language", "word_timestamps", "fast"), "the fake transcriber")
         for number, window in enumerate(windows, 1):
             self.wait()
             text = f"window {number} of {window.audio.seconds:.1f} seconds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -89,7 +90,11 @@ def open_audio(path: str | Path, *, channel: int | None = None, raw: RawFormat |
         with reader.opened(open_input(path)) as track:
             yield from resample(_seconds_long(reader.decoded(track)), rate)
 
-    return AudioSource(reader.source, seconds, blocks)
+    def blocks16(rate: int) -> Iterator[Audio]:
+        with reader.opened(open_input(path)) as track:
+            yield from reader.decoded16(track, rate)
+
+    return AudioSource(reader.source, seconds, blocks, blocks16 if channel is None else None)
 
 
 def stream_audio(
@@ -103,13 +108,20 @@ def stream_audio(
     track = stack.enter_context(reader.opened(stream))
     unread = [track]
 
-    def blocks(rate: int) -> Iterator[Audio]:
+    def once() -> _Track:
         if not unread:
             raise InputError(source, "can be read only once", "save it to a file first")
-        with stack:
-            yield from resample(_seconds_long(reader.decoded(unread.pop())), rate)
+        return unread.pop()
 
-    return AudioSource(source, track.seconds, blocks)
+    def blocks(rate: int) -> Iterator[Audio]:
+        with stack:
+            yield from resample(_seconds_long(reader.decoded(once())), rate)
+
+    def blocks16(rate: int) -> Iterator[Audio]:
+        with stack:
+            yield from reader.decoded16(once(), rate)
+
+    return AudioSource(source, track.seconds, blocks, blocks16 if channel is None else None)
 
 
 def audio_facts(path: str | Path) -> AudioFacts:
@@ -212,6 +224,23 @@ class _Reader:
             due = start + sum(piece.seconds for piece in pieces)
             yield from pieces
         if due is None:
+            raise InputError(self.source, "no sound in it can be decoded")
+
+    def decoded16(self, track: _Track, rate: int) -> Iterator[Audio]:
+        """The mix of all channels at `rate` as libav makes it in 16 bits, without regard to the times of the container."""
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+        heard = False
+        for frame in itertools.chain(self._frames(track), [None]):
+            if frame is not None:
+                frame.pts = None
+            try:
+                pieces = resampler.resample(frame)
+            except (av.error.FFmpegError, ValueError):
+                continue  # a damaged frame whose header makes no sense
+            for piece in pieces:
+                heard = True
+                yield Audio(piece.to_ndarray()[0].astype(np.float32) / 32768.0, rate)
+        if not heard:
             raise InputError(self.source, "no sound in it can be decoded")
 
     def _frames(self, track: _Track) -> Iterator[Any]:

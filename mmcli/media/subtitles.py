@@ -43,14 +43,20 @@ def render(format: str, segments: Iterable[Segment], provenance: Callable[[], Ma
 
 def _srt(segments: Iterable[Segment]) -> Iterator[str]:
     for number, segment in enumerate(segments, 1):
-        start, end = (_clock(time, ",", hours=True) for time in (segment.start, segment.end))
+        start, end = (_clock(time, ",", hours=True) for time in _shown(segment))
         yield f"{number}\n{start} --> {end}\n{_cue(segment)}\n\n"
 
 
 def _vtt(segments: Iterable[Segment]) -> Iterator[str]:
     yield "WEBVTT\n\n"
     for segment in segments:
-        yield f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{_cue(segment)}\n\n"
+        start, end = (_clock(time, ".") for time in _shown(segment))
+        yield f"{start} --> {end}\n{_cue(segment)}\n\n"
+
+
+def _shown(segment: Segment) -> tuple[float, float]:
+    """When a subtitle is on the screen: with its words, where their times are known."""
+    return (segment.words[0].start, segment.words[-1].end) if segment.words else (segment.start, segment.end)
 
 
 def _tsv(segments: Iterable[Segment]) -> Iterator[str]:
@@ -65,8 +71,10 @@ def _json(segments: Iterable[Segment], provenance: Callable[[], Mapping[str, Any
     for number, segment in enumerate(segments):
         language = language or segment.language
         entries.append(_entry(number, segment))
+    # Whisper's own segments begin with the space that parts them.
+    apart = "" if entries and "tokens" in entries[0] else " "
     result = {
-        "text": " ".join(entry["text"] for entry in entries if entry["text"]),
+        "text": apart.join(entry["text"] for entry in entries if entry["text"]),
         "segments": entries,
         "language": language,
         "provenance": dict(provenance()),
@@ -86,17 +94,17 @@ def _entry(number: int, segment: Segment) -> dict[str, Any]:
         )
         for word in segment.words
     ]
-    return _filled(
-        {
-            "id": number,
-            "start": _seconds(segment.start),
-            "end": _seconds(segment.end),
-            "text": _safe(segment.text).strip(),
-            "speaker": segment.speaker,
-            "words": words,
-        },
-        keep=("text",),
-    )
+    times = {"start": _seconds(segment.start), "end": _seconds(segment.end)}
+    text = _safe(segment.text)
+    more: dict[str, Any] = {"speaker": segment.speaker, "words": words}
+    decoding = segment.decoding
+    if decoding is None:
+        return _filled({"id": number, **times, "text": text.strip(), **more}, keep=("text",))
+    # faster-whisper counts from 1.
+    entry = {"id": number + 1, "seek": decoding.seek, **times, "text": text, "tokens": list(decoding.tokens)}
+    for key in ("temperature", "avg_logprob", "compression_ratio", "no_speech_prob"):
+        entry[key] = getattr(decoding, key)
+    return _filled(entry | more, keep=("text", "tokens"))
 
 
 def _filled(entry: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[str, Any]:

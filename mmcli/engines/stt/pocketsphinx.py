@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcli.engines.options import refuse_others
 from mmcli.engines.stt import sphinx_worker
 from mmcli.errors import ConfigError, EngineError, UsageError
 from mmcli.stages import Segment, Word
@@ -46,6 +47,7 @@ class PocketSphinx:
     """English only. Text is lower case without punctuation; probabilities are posteriors in the word lattice."""
 
     rate = 16000
+    packs = False
 
     def __init__(self, card: ModelCard) -> None:
         """Begins to load in the background. ConfigError for a setting, as there are none."""
@@ -62,6 +64,7 @@ class PocketSphinx:
 
         UsageError for another language than English, EngineError when a process of the recognizer is lost.
         """
+        refuse_others(options, ("language", "word_timestamps", "fast"), "pocketsphinx")
         _check_language(options.language)
         config = _FAST if options.fast else _THOROUGH
         use = _Use(self._workers)

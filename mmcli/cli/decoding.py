@@ -1,0 +1,202 @@
+"""The flags of hearing and computing, declared once, and the way from them to the options of the roles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from mmcli.errors import UsageError
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose --help shows its flags under headings: those that name one, after those that do not."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                name = "Arguments" if param.param_type_name == "argument" else "Options"
+                groups.setdefault(getattr(param, "rich_help_panel", None) or name, []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+def _bound(text: str) -> float:
+    """A number, or infinity for "none": the options take it as no bound."""
+    return math.inf if text.lower() in ("none", "off") else float(text)
+
+
+_DECODING, _WINDOWS, _COMPUTING = "Decoding", "What is decoded at once", "Computing"
+
+
+def _option(name: str, text: str, panel: str = _DECODING, **more: Any) -> Any:
+    return typer.Option(*name.split(), help=text, rich_help_panel=panel, **more)
+
+
+def _bound_option(name: str, text: str) -> Any:
+    return _option(name, text, metavar="NUMBER|none", parser=_bound)
+
+
+Task = Annotated[str | None, _option("--task", "transcribe, or translate: into English.", metavar="TASK")]
+Multilingual = Annotated[bool | None, _option("--multilingual", "Detect the language of each window.")]
+BeamSize = Annotated[int | None, _option("--beam-size", "Hypotheses kept at temperature 0 [5].")]
+BestOf = Annotated[int | None, _option("--best-of", "Samples drawn at temperatures above 0 [5].")]
+Patience = Annotated[float | None, _option("--patience", "Of beam search [1].")]
+LengthPenalty = Annotated[float | None, _option("--length-penalty", "Above 1 favours long texts [1].")]
+RepetitionPenalty = Annotated[float | None, _option("--repetition-penalty", "Above 1 avoids what was said [1].")]
+NoRepeatNgramSize = Annotated[int | None, _option("--no-repeat-ngram-size", "No row of so many tokens twice [0: any].")]
+Temperature = Annotated[float | None, _option("--temperature", "Tried first; 0 is the likeliest text [0].")]
+TemperatureIncrement = Annotated[
+    float | None,
+    _bound_option("--temperature-increment-on-fallback", "Added, up to 1, while a text fails a threshold [0.2]."),
+]
+CompressionRatio = Annotated[
+    float | None, _bound_option("--compression-ratio-threshold", "A text that zlib shrinks more repeats itself [2.4].")
+]
+Logprob = Annotated[
+    float | None, _bound_option("--logprob-threshold", "Mean log probability of a token that fails [-1].")
+]
+NoSpeech = Annotated[
+    float | None, _bound_option("--no-speech-threshold", "Probability of silence that leaves a failed text out [0.6].")
+]
+ConditionOnPrevious = Annotated[
+    bool | None,
+    _option(
+        "--condition-on-previous-text/--no-condition-on-previous-text", "Tell each window the text before it [yes]."
+    ),
+]
+PromptReset = Annotated[
+    float | None, _option("--prompt-reset-on-temperature", "Forget the text before above this temperature [0.5].")
+]
+InitialPrompt = Annotated[str | None, _option("--initial-prompt", "Text before the first window.", metavar="TEXT")]
+Prefix = Annotated[str | None, _option("--prefix", "Text that the first window begins with.", metavar="TEXT")]
+Hotwords = Annotated[str | None, _option("--hotwords", "Names and words to expect.", metavar="TEXT")]
+SuppressBlank = Annotated[bool | None, _option("--suppress-blank/--no-suppress-blank", "No empty beginning [yes].")]
+SuppressTokens = Annotated[
+    str | None, _option("--suppress-tokens", "Tokens never chosen; -1: what is not spoken [-1].", metavar="ID,ID...")
+]
+WithoutTimestamps = Annotated[
+    bool | None, _option("--without-timestamps/--with-timestamps", "One segment for each window [only if --batched].")
+]
+MaxInitialTimestamp = Annotated[
+    float | None, _option("--max-initial-timestamp", "Latest second in which a window's first segment begins [1].")
+]
+Prepend = Annotated[
+    str | None, _option("--prepend-punctuations", "Belong to the word after them.", metavar="CHARACTERS")
+]
+Append = Annotated[
+    str | None, _option("--append-punctuations", "Belong to the word before them.", metavar="CHARACTERS")
+]
+MaxNewTokens = Annotated[int | None, _option("--max-new-tokens", "Most tokens of a window.")]
+HallucinationSilence = Annotated[
+    float | None,
+    _bound_option(
+        "--hallucination-silence-threshold", "With --word-timestamps: seconds of silence to skip around inventions."
+    ),
+]
+LanguageThreshold = Annotated[
+    float | None, _option("--language-detection-threshold", "A language as probable is taken at once [0.5].")
+]
+LanguageSegments = Annotated[
+    int | None, _option("--language-detection-segments", "Windows that otherwise vote on the language [1].")
+]
+Windowing = Annotated[
+    str | None,
+    _option(
+        "--windowing",
+        "vad: speech is cut out of the stream. sequential: the model goes through the whole recording by itself; "
+        "then memory grows with its length.",
+        _WINDOWS,
+        metavar="vad|sequential",
+    ),
+]
+VadFilter = Annotated[
+    bool | None, _option("--vad-filter", "With --windowing sequential: leave out what is no speech.", _WINDOWS)
+]
+Clip = Annotated[
+    str | None,
+    _option(
+        "--clip --clip-timestamps",
+        "Hear only from START to END, in seconds or as MM:SS; the last END may be left out.",
+        _WINDOWS,
+        metavar="START,END,...",
+    ),
+]
+Batched = Annotated[bool | None, _option("--batched", "Many windows at once, none told the text before it.", _WINDOWS)]
+BatchSize = Annotated[int | None, _option("--batch-size", "With --batched: so many [8].", _WINDOWS)]
+Device = Annotated[
+    str | None,
+    _option("--device", "auto takes CUDA where it works, else the CPU.", _COMPUTING, metavar="auto|cpu|cuda|cuda:N"),
+]
+DeviceIndex = Annotated[int | None, _option("--device-index", "Which CUDA device, counted from 0.", _COMPUTING, min=0)]
+ComputeType = Annotated[
+    str | None,
+    _option(
+        "--compute-type",
+        "auto: the fastest there; default: as the weights are stored; or int8, int8_float16, float16, bfloat16, "
+        "float32.",
+        _COMPUTING,
+        metavar="TYPE",
+    ),
+]
+Threads = Annotated[int | None, _option("--threads", "On the CPU [as many as it has, up to 4].", _COMPUTING, min=0)]
+
+
+def hearing(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the role stt that the flags give, by the names of TranscribeOptions. UsageError."""
+    from dataclasses import fields
+
+    from mmcli.stages import TranscribeOptions
+
+    given = {field.name: flags[field.name] for field in fields(TranscribeOptions) if field.name in flags}
+    given["temperature"] = _temperatures(flags["temperature"], flags["temperature_increment_on_fallback"])
+    given["suppress_tokens"] = _numbers("--suppress-tokens", flags["suppress_tokens"], int)
+    given["clip_timestamps"] = _numbers("--clip", flags["clip_timestamps"], _time)
+    if given["language"] == "auto":
+        given["language"] = None
+    return given
+
+
+def runtime(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The Runtime's options that the flags give. UsageError."""
+    device, index = flags["device"], flags["device_index"]
+    if index is not None:
+        if device not in (None, "cuda") and not (index == 0 and ":" not in device):
+            raise UsageError(f"--device-index {index} and --device {device} do not go together", "take --device cuda")
+        device = f"cuda:{index}" if device == "cuda" or index else device
+    return {"device": device, "compute_type": flags["compute_type"], "threads": flags["threads"]}
+
+
+def _temperatures(first: float | None, increment: float | None) -> tuple[float, ...] | None:
+    if first is None and increment is None:
+        return None
+    first = first or 0.0
+    increment = 0.2 if increment is None else increment
+    if increment <= 0 or not 0 <= first <= 1:
+        raise UsageError("--temperature is from 0 to 1, and --temperature-increment-on-fallback above 0 or none")
+    if math.isinf(increment):
+        return (first,)
+    return tuple(first + step * increment for step in range(math.ceil((1 + 1e-6 - first) / increment)))
+
+
+def _numbers(flag: str, text: str | None, convert: Any) -> tuple[Any, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(convert(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise UsageError(f"{flag}: numbers with commas between them are wanted, not {text!r}") from None
+
+
+def _time(text: str) -> float:
+    """Seconds, MM:SS or HH:MM:SS."""
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds

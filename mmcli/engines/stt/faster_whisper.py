@@ -1,0 +1,365 @@
+"""Whisper through faster-whisper and CTranslate2: a folder of theirs, or one of transformers that is converted once.
+
+Windows are decoded one by one, each told the text before it, or many at once. `windowing = "sequential"` hands the
+one window that then comes, the whole recording, to faster-whisper's own loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmcli import store
+from mmcli.engines.stt import whisper_loading as loading
+from mmcli.engines.stt.whisper_conversion import converted
+from mmcli.engines.stt.whisper_settings import check, library_options, sequential_options
+from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError, did_you_mean
+from mmcli.stages import Decoding, Segment, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from mmcli.catalogue import ModelCard
+    from mmcli.engines.stt.whisper_loading import Loaded
+    from mmcli.stages import Runtime, TranscribeOptions, Window
+
+_log = logging.getLogger(__name__)
+
+_RATE = 16000
+_SEEKS_PER_S = 100
+_STEP_S = 0.02
+# What a prompt keeps of the text before: half of Whisper's 448 positions, less the token that begins it.
+_PROMPT_TOKENS = 223
+
+
+class FasterWhisper:
+    """Every Whisper model. Text keeps the space that Whisper begins a segment with; times are to 20 ms."""
+
+    rate = _RATE
+    packs = True
+
+    def __init__(self, card: ModelCard, runtime: Runtime) -> None:
+        """Loads the weights; `fallbacks` says what had to be given up for that, and later for decoding.
+
+        ConfigError for a setting, as there are none; else what `whisper_loading.load` and `converted` raise.
+        """
+        for key in card.settings:
+            raise ConfigError(
+                f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "faster-whisper has no settings"
+            )
+        self.fallbacks: list[str] = []
+        self._name = card.name
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        place = loading.first_place(runtime)
+        self._folder = converted(card.name, store.locate(card))
+        self._loaded = self._load(place)
+
+    @property
+    def device(self) -> str:
+        """cpu, or cuda:N."""
+        return self._loaded.place.device
+
+    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+        """Segments in order, those of a window as soon as they are decoded, within the window's times.
+
+        UsageError for options that the model cannot honour, EngineError or MissingPackage where nothing is left to
+        step down to.
+        """
+        check(options)
+        language = self._known_language(options)
+        self._check_tokens(options)
+        with closing(_closable(windows)) as source:
+            if options.windowing == "sequential":
+                heard = self._sequential(source, language, options)
+            else:
+                told = self._with_language(source, language, options)
+                heard = self._batched(told, options) if options.batched else self._one_by_one(told, options)
+            with closing(heard):
+                yield from heard
+
+    # ---------------------------------------------------------------- the ways through a recording
+
+    def _one_by_one(
+        self, windows: Iterable[tuple[Window, str]], options: TranscribeOptions
+    ) -> Generator[Segment, None, None]:
+        given = library_options(options)
+        before = _Before(self._encode(options.initial_prompt), options)
+        for window, language in windows:
+            given |= {"language": language, "initial_prompt": before.tokens[-_PROMPT_TOKENS:] or None}
+            with closing(self._decode(window.audio.samples, given)) as found:
+                for segment, offset in found:
+                    before.add(segment)
+                    yield _within(window, _segment(segment, window.start + offset, language))
+            before.end()
+            given["prefix"] = None
+
+    def _batched(
+        self, windows: Iterable[tuple[Window, str]], options: TranscribeOptions
+    ) -> Generator[Segment, None, None]:
+        given = library_options(options) | {"initial_prompt": options.initial_prompt}
+        rest = iter(windows)
+        ahead: list[tuple[Window, str]] = []
+        while ahead := ahead + list(islice(rest, options.batch_size - len(ahead))):
+            language = ahead[0][1]
+            same = next((i for i, (_, other) in enumerate(ahead) if other != language), len(ahead))
+            group, ahead = [window for window, _ in ahead[:same]], ahead[same:]
+            while group:
+                loaded = self._loaded
+                size = min(len(group), loaded.place.batch or len(group))
+                try:
+                    found = _at_once(loaded.model, group[:size], given | {"language": language, "batch_size": size})
+                except (RuntimeError, MemoryError, ValueError) as error:
+                    self._step_down(loaded, error, size)
+                    continue
+                for window, segment in found:
+                    if segment.text.strip():
+                        yield _within(window, _segment(segment, window.start, language))
+                group = group[size:]
+
+    def _sequential(
+        self, windows: Iterable[Window], language: str | None, options: TranscribeOptions
+    ) -> Generator[Segment, None, None]:
+        given = sequential_options(options) | {"language": language}
+        for window in windows:
+            detected: list[str] = []
+            with closing(self._decode(window.audio.samples, given, detected.append, batched=options.batched)) as found:
+                for segment, offset in found:
+                    yield _segment(segment, window.start + offset, detected[0])
+
+    def _decode(
+        self,
+        samples: NDArray[np.float32],
+        given: dict[str, Any],
+        tell: Callable[[str], None] | None = None,
+        *,
+        batched: bool = False,
+    ) -> Generator[tuple[Any, float], None, None]:
+        """The library's segments, and the seconds to add to their times. After a step down it goes on where it was."""
+        offset = end = 0.0
+        while round(offset * _RATE) < len(samples):
+            loaded = self._loaded
+            if batched and loaded.place.batch:
+                given = given | {"batch_size": min(given["batch_size"], loaded.place.batch)}
+            engine = loading.BatchedInferencePipeline(loaded.model) if batched else loaded.model
+            try:
+                segments, info = engine.transcribe(samples[round(offset * _RATE) :], **given)
+                if tell is not None:
+                    tell(info.language)
+                with closing(segments):
+                    for segment in segments:
+                        end = offset + float(segment.end)
+                        yield segment, offset
+                return
+            except (RuntimeError, MemoryError, ValueError) as error:
+                self._step_down(loaded, error, given["batch_size"] if batched else 1)
+            if "clip_timestamps" in given:
+                given = given | {"clip_timestamps": _later(given["clip_timestamps"], end - offset)}
+                if not given["clip_timestamps"]:
+                    return
+            offset = end
+
+    # ---------------------------------------------------------------- languages and prompts
+
+    def _known_language(self, options: TranscribeOptions) -> str | None:
+        """The language as Whisper's code, None where it has to be detected. UsageError where the model has it not."""
+        model = self._loaded.model
+        code = None if options.language is None else re.split("[-_]", options.language.lower())[0]
+        if not model.model.is_multilingual:
+            if code not in (None, "en") or options.task == "translate" or options.multilingual:
+                raise UsageError(f'model "{self._name}" understands English only', "take one without .en in its name")
+            return "en"
+        if code is not None and (
+            code not in model.supported_languages or model.hf_tokenizer.token_to_id(f"<|{code}|>") is None
+        ):
+            raise UsageError(
+                f'model "{self._name}" knows no language "{options.language}"',
+                did_you_mean(code, model.supported_languages) or "languages are two letters, such as en, de or zh",
+            )
+        if code is not None and options.multilingual:
+            raise UsageError("--multilingual detects the language of each window", "leave out --language")
+        return code
+
+    def _with_language(
+        self, windows: Iterator[Window], language: str | None, options: TranscribeOptions
+    ) -> Iterator[tuple[Window, str]]:
+        """Each window with its language: the known one, that of the first windows, or its own."""
+        if options.multilingual:
+            for window in windows:
+                yield window, self._detect([window], options)
+            return
+        first: list[Window] = []
+        if language is None:
+            first = list(islice(windows, options.language_detection_segments))
+            if not first:
+                return
+            language = self._detect(first, options)
+        for window in chain(first, windows):
+            yield window, language
+
+    def _detect(self, windows: list[Window], options: TranscribeOptions) -> str:
+        while True:
+            loaded = self._loaded
+            extract = loaded.model.feature_extractor
+            features = [loading.pad_or_trim(extract(window.audio.samples)) for window in windows]
+            try:
+                language, _, _ = loaded.model.detect_language(
+                    features=np.concatenate(features, axis=1),
+                    language_detection_segments=len(windows),
+                    language_detection_threshold=options.language_detection_threshold,
+                )
+                return str(language)
+            except (RuntimeError, MemoryError, ValueError) as error:
+                self._step_down(loaded, error)
+
+    def _encode(self, text: str | None) -> list[int]:
+        """A prompt as tokens, as faster-whisper encodes it."""
+        if text is None:
+            return []
+        return list(self._loaded.model.hf_tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids)
+
+    def _check_tokens(self, options: TranscribeOptions) -> None:
+        size = self._loaded.model.hf_tokenizer.get_vocab_size()
+        for token in options.suppress_tokens:
+            if not -1 <= token < size:
+                raise UsageError(f"--suppress-tokens: there is no token {token}", f"they go from 0 to {size - 1}")
+
+    # ---------------------------------------------------------------- where it computes
+
+    def _load(self, place: loading.Place) -> Loaded:
+        while True:
+            try:
+                return loading.load(self._name, self._folder, place, self._runtime.threads)
+            except (RuntimeError, MemoryError) as error:
+                place = self._next(place, error)
+
+    def _next(self, place: loading.Place, error: Exception, batch: int = 1) -> loading.Place:
+        lower = loading.step_down(place, error, self._runtime, batch)
+        if lower is None:
+            raise loading.lacking(self._name, error) from error
+        self.fallbacks.append(f"{self._name}: {loading.told(place, lower, error, batch)}")
+        _log.warning(self.fallbacks[-1])
+        return lower
+
+    def _step_down(self, failed: Loaded, error: Exception, batch: int = 1) -> None:
+        """Go to a lower place after a lack, unless another use has done so since. EngineError for any other failure."""
+        if isinstance(error, MmcliError):
+            raise error
+        if not loading.is_lack(error, failed.place):
+            if "max_new_tokens" in str(error):
+                raise UsageError("prompt and --max-new-tokens together are more than the 448 tokens that Whisper has")
+            raise EngineError(f'model "{self._name}" failed: {loading.one_line(error)}') from error
+        with self._lock:
+            if self._loaded is not failed:
+                return
+            place = self._next(failed.place, error, batch)
+            if replace(place, batch=None) == replace(failed.place, batch=None):
+                self._loaded = replace(failed, place=place)
+            else:
+                self._loaded = self._load(place)
+
+
+class _Before:
+    """The tokens of the text before the next window, forgotten as Whisper forgets them."""
+
+    def __init__(self, prompt: list[int], options: TranscribeOptions) -> None:
+        self.tokens = prompt
+        self._options = options
+        self._last: Any = None
+
+    def add(self, segment: Any) -> None:
+        if self._last is not None and segment.seek != self._last.seek:
+            self._judge()
+        self.tokens = [*self.tokens, *segment.tokens][-_PROMPT_TOKENS:]
+        self._last = segment
+
+    def end(self) -> None:
+        """The window is over."""
+        self._judge()
+        self._last = None
+
+    def _judge(self) -> None:
+        options, last = self._options, self._last
+        reset = last is not None and last.temperature > options.prompt_reset_on_temperature
+        if reset or not options.condition_on_previous_text:
+            self.tokens = []
+
+
+def _closable(windows: Iterable[Window]) -> Generator[Window, None, None]:
+    iterator = iter(windows)
+    try:
+        yield from iterator
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+
+
+def _at_once(model: Any, windows: list[Window], given: dict[str, Any]) -> list[tuple[Window, Any]]:
+    """The segments of windows decoded in one batch, times counted from the start of their window."""
+    # Each begins on a whole second, so that its samples are found again whatever the floats do.
+    seconds = [-(-len(window.audio.samples) // _RATE) for window in windows]
+    starts = [sum(seconds[:index]) for index in range(len(windows))]
+    samples = np.zeros(sum(seconds) * _RATE, np.float32)
+    clips = []
+    for start, window in zip(starts, windows, strict=True):
+        count = len(window.audio.samples)
+        samples[start * _RATE : start * _RATE + count] = window.audio.samples
+        clips.append({"start": start, "end": (start * _RATE + count + 0.5) / _RATE})
+    segments, _ = loading.BatchedInferencePipeline(model).transcribe(samples, clip_timestamps=clips, **given)
+    at = {start * _SEEKS_PER_S: (start, window) for start, window in zip(starts, windows, strict=True)}
+    found = []
+    for segment in segments:
+        start, window = at[segment.seek]
+        segment.seek = 0
+        segment.start, segment.end = segment.start - start, segment.end - start
+        for word in segment.words or ():
+            word.start, word.end = word.start - start, word.end - start
+        found.append((window, segment))
+    return found
+
+
+def _later(clips: list[float], seconds: float) -> list[float]:
+    """Clips counted from `seconds` on, without those that are over."""
+    pairs = zip(clips[::2], (*clips[1::2], float("inf")) if len(clips) % 2 else clips[1::2], strict=True)
+    left = [time - seconds for pair in pairs if pair[1] > seconds for time in pair]
+    return [max(time, 0.0) for time in left if time != float("inf")]
+
+
+def _segment(found: Any, offset: float, language: str) -> Segment:
+    words = tuple(
+        Word(word.word, float(word.start) + offset, float(word.end) + offset, float(word.probability))
+        for word in found.words or ()
+    )
+    decoding = Decoding(
+        tuple(found.tokens),
+        found.seek + round(offset * _SEEKS_PER_S),
+        float(found.temperature),
+        float(found.avg_logprob),
+        float(found.compression_ratio),
+        float(found.no_speech_prob),
+    )
+    times = float(found.start) + offset, float(found.end) + offset
+    return Segment(*times, found.text, words, language, decoding=decoding)
+
+
+def _within(window: Window, segment: Segment) -> Segment:
+    """The segment with its times bound by the window's: Whisper may tell any up to 30 s."""
+    last = window.start + window.audio.seconds
+
+    def bound(time: float, least: float = window.start) -> float:
+        return min(max(time, least), last)
+
+    words = tuple(replace(word, start=bound(word.start), end=bound(word.end)) for word in segment.words)
+    # What is placed behind the sound is put at its end, in a step of Whisper's clock.
+    start = max(window.start, min(segment.start, last - _STEP_S))
+    return replace(segment, start=start, end=bound(segment.end, min(start + _STEP_S, last)), words=words)

@@ -1,0 +1,220 @@
+"""A folder with a Whisper model for CTranslate2 into memory, and the steps down where it does not fit.
+
+Nothing here reaches for the network: what faster-whisper would fetch has to be in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+# Read when the library loads: threads that spin while they wait make decoding ten times slower on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import ctranslate2
+import faster_whisper
+from faster_whisper.audio import pad_or_trim
+from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+from mmcli.errors import EngineError, MissingModel, MissingPackage, MmcliError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmcli.stages import Runtime
+
+__all__ = ["LANGUAGES", "BatchedInferencePipeline", "Loaded", "Place", "load", "pad_or_trim"]
+
+BatchedInferencePipeline = faster_whisper.BatchedInferencePipeline
+LANGUAGES: tuple[str, ...] = tuple(_LANGUAGE_CODES)
+
+# What faster-whisper and its times are built on; a folder may say so, and may not say otherwise.
+_FIXED = {"sampling_rate": 16000, "hop_length": 160, "chunk_length": 30, "n_fft": 400}
+_MAX_MELS = 1024
+# More hardly help one stream; fewer where the machine has fewer.
+_MAX_THREADS = 4
+_MAX_CONFIG_BYTES = 50_000_000
+_MEMORY = re.compile(r"out of memory|bad_alloc|alloc\w* failed|fail\w* to allocate|cannot allocate", re.IGNORECASE)
+_CUDA = re.compile(r"cuda|cublas|cudnn|libcu|curand", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model computes and how: `device` is cpu or cuda:N; `batch` is the most windows that it may be given at once."""
+
+    device: str
+    compute_type: str
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A model in memory and its place, with the compute type that CTranslate2 chose."""
+
+    model: Any
+    place: Place
+
+
+def first_place(runtime: Runtime) -> Place:
+    """Where the model is to be tried first. UsageError, or MissingPackage for a CUDA device that is not here."""
+    name, _, index = runtime.device.partition(":")
+    if name not in ("auto", "cpu", "cuda") or (index and not (name == "cuda" and index.isdecimal())):
+        raise UsageError(f'the device is auto, cpu, cuda or cuda:N, not "{runtime.device}"')
+    if runtime.threads < 0:
+        raise UsageError(f"--threads cannot be negative ({runtime.threads})")
+    if name == "cpu":
+        return Place("cpu", runtime.compute_type)
+    count = ctranslate2.get_cuda_device_count()
+    if name == "auto":
+        return Place("cuda:0" if count else "cpu", runtime.compute_type)
+    if int(index or 0) >= count:
+        here = f"only cuda:0 to cuda:{count - 1}" if count else "no CUDA device"
+        raise MissingPackage(
+            f"--device {runtime.device}: CTranslate2 finds {here} on this machine",
+            "take --device auto or cpu, or install the NVIDIA driver",
+        )
+    return Place(f"cuda:{int(index or 0)}", runtime.compute_type)
+
+
+# ---------------------------------------------------------------- stepping down
+
+
+def is_lack(error: BaseException, place: Place) -> bool:
+    """Whether memory or a CUDA library is lacking, so that another place may help."""
+    return _of_memory(error) or (place.device.startswith("cuda") and bool(_CUDA.search(str(error))))
+
+
+def _of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or bool(_MEMORY.search(str(error)))
+
+
+def step_down(place: Place, error: BaseException, runtime: Runtime, batch: int = 1) -> Place | None:
+    """The next place to try after a lack at this one: half the batch, then int8, then the CPU; None where none is left.
+
+    What was asked for by name stays: a compute type, a CUDA device.
+    """
+    on_cuda = place.device.startswith("cuda")
+    memory = _of_memory(error)
+    if memory and batch > 1:
+        return Place(place.device, place.compute_type, batch // 2)
+    if memory and not place.compute_type.startswith("int8") and runtime.compute_type in ("auto", "default"):
+        return Place(place.device, "int8", place.batch)
+    if on_cuda and runtime.device == "auto":
+        return Place("cpu", runtime.compute_type)
+    return None
+
+
+def told(old: Place, new: Place, error: BaseException, batch: int = 1) -> str:
+    """One line on a step down."""
+    if new.device != old.device:
+        change = f"{old.device} -> {new.device}"
+    elif new.compute_type != old.compute_type:
+        change = f"{old.device} {old.compute_type} -> {new.compute_type}"
+    else:
+        change = f"{old.device} batch size {batch} -> {new.batch}"
+    return f"{change} ({one_line(error)})"
+
+
+def lacking(name: str, error: BaseException) -> MmcliError:
+    """What to raise where no step is left."""
+    if not _of_memory(error):
+        return MissingPackage(
+            f'model "{name}" cannot compute on CUDA ({one_line(error)})',
+            "take --device auto or cpu, or install NVIDIA's driver, cuBLAS 12 and cuDNN 9",
+        )
+    return EngineError(
+        f'model "{name}" does not fit into memory ({one_line(error)})', "take a smaller model, or --compute-type int8"
+    )
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+# ---------------------------------------------------------------- loading
+
+
+def load(name: str, folder: Path, place: Place, threads: int) -> Loaded:
+    """The model of a folder in memory. MissingModel for files that are not there, EngineError for files that are damaged.
+
+    UsageError for a compute type that the device cannot do. RuntimeError and MemoryError where something lacks.
+    """
+    _check_folder(name, folder)
+    device, _, index = place.device.partition(":")
+    try:
+        model = faster_whisper.WhisperModel(
+            str(folder),
+            device=device,
+            device_index=int(index or 0),
+            compute_type=place.compute_type,
+            cpu_threads=threads or min(_MAX_THREADS, len(os.sched_getaffinity(0))),
+            local_files_only=True,
+        )
+        _check_model(name, folder, model)
+    except MmcliError:
+        raise
+    except Exception as error:
+        if "compute type" in str(error):
+            kinds = ", ".join(sorted(ctranslate2.get_supported_compute_types(device, int(index or 0))))
+            raise UsageError(
+                f"--compute-type {place.compute_type} is not for this {device} device", f"auto, default, {kinds} are"
+            ) from error
+        if is_lack(error, place):
+            raise
+        raise _damaged(name, folder, one_line(error)) from error
+    return Loaded(model, Place(place.device, model.model.compute_type, place.batch))
+
+
+def _damaged(name: str, folder: Path, why: str) -> EngineError:
+    return EngineError(
+        f'model "{name}": {folder} is no Whisper model that can be used ({why})', "fetch or convert it anew"
+    )
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    for file, what in (("model.bin", "the weights"), ("config.json", ""), ("tokenizer.json", "the tokenizer")):
+        if not (folder / file).is_file():
+            raise MissingModel(
+                f'model "{name}": {folder} has no {file}{what and ", " + what}',
+                "it has to be a Whisper model converted for CTranslate2, or one of transformers",
+            )
+    read_json(name, folder / "config.json")
+    if not (folder / "preprocessor_config.json").is_file():
+        return
+    features = read_json(name, folder / "preprocessor_config.json")
+    for key, value in _FIXED.items():
+        if features.get(key, value) != value:
+            raise _damaged(name, folder, f"its {key} is {features[key]!r}, not {value}")
+    mels = features.get("feature_size", 80)
+    if not isinstance(mels, int) or not 1 <= mels <= _MAX_MELS:
+        raise _damaged(name, folder, f"its feature_size is {mels!r}")
+
+
+def read_json(name: str, file: Path) -> dict[str, Any]:
+    """A JSON object of a model's folder. EngineError where it is none."""
+    try:
+        if file.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ValueError("it is too large")
+        value = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(name, file.parent, f"{file.name}: {one_line(error)}") from error
+    return value
+
+
+def _check_model(name: str, folder: Path, model: Any) -> None:
+    mels = model.feature_extractor.mel_filters.shape[0]
+    if mels != model.model.n_mels:
+        raise _damaged(name, folder, f"it hears {model.model.n_mels} mels and preprocessor_config.json gives {mels}")
+    needed = ["<|startoftranscript|>", "<|endoftext|>", "<|notimestamps|>", "<|startofprev|>"]
+    if model.model.is_multilingual:
+        needed += ["<|transcribe|>", "<|translate|>", "<|en|>"]
+        if not read_json(name, folder / "config.json").get("lang_ids"):
+            raise _damaged(name, folder, "config.json names no lang_ids")
+    for token in needed:
+        if model.hf_tokenizer.token_to_id(token) is None:
+            raise _damaged(name, folder, f"tokenizer.json has no {token}")
