@@ -12,9 +12,10 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from typer.exceptions import TyperException
 
-from mmcli.errors import INTERRUPTED, MmcliError
+from mmcli.errors import INTERRUPTED, MmcliError, OutputError
 from mmcli.text import visible
 
 if TYPE_CHECKING:
@@ -55,8 +56,6 @@ def report(problem: BaseException) -> int:
         return problem.exit_code
     if isinstance(problem, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(problem, BrokenPipeError):
-        return 0
     if isinstance(problem, SystemExit):
         return problem.code if isinstance(problem.code, int) else 1
     if isinstance(problem, TyperException):
@@ -79,10 +78,22 @@ def _usage(problem: Any) -> int:
     return int(problem.exit_code)
 
 
+@contextmanager
+def receiving(where: str = "standard output") -> Iterator[None]:
+    """Around what is written: a reader that has gone ends the command quietly, a full disk with one line."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise typer.Exit(0) from error
+    except OSError as error:
+        raise OutputError(f"{where}: cannot be written ({error.strerror or error})") from error
+
+
 def write(text: str) -> None:
     """A piece of the result, at once, on standard output."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    with receiving():
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def write_json(value: Any) -> None:

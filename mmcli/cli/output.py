@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmcli import ui
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -47,12 +49,14 @@ def deliver(sound: Generator[Audio, None, None], output: str | None, *, raw: boo
         if raw:
             seconds = 0.0
             for block in blocks:
-                sys.stdout.buffer.write(pcm16(block))
-                sys.stdout.buffer.flush()
+                with ui.receiving():
+                    sys.stdout.buffer.write(pcm16(block))
+                    sys.stdout.buffer.flush()
                 seconds += block.seconds
             return seconds
         if output == "-":
-            return write_wav(sys.stdout.buffer, blocks)
+            with ui.receiving():
+                return write_wav(sys.stdout.buffer, blocks)
         if output is not None:
             return write_audio(Path(output), blocks)
         return sum(block.seconds for block in blocks)

@@ -71,17 +71,28 @@ def test_an_interrupt_at_any_moment_leaves_no_trace(delay: float, red: Path) -> 
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
-    command = f"{' '.join(MMCLI)} ask '{'many words ' * 2000}' -p fake | head -c 10"
+    command = f"set -o pipefail; {' '.join(MMCLI)} ask '{'many words ' * 2000}' -p fake | head -c 10"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 0
     assert ended.stdout == "You gave m"
     assert ended.stderr == ""
 
 
 def test_a_reader_of_sound_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
-    command = f"{' '.join(MMCLI)} speak '{'many words. ' * 2000}' -q -o - | head -c 1000 | wc -c"
+    command = f"set -o pipefail; {' '.join(MMCLI)} speak '{'many words. ' * 2000}' -q -o - | head -c 1000 | wc -c"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 0
     assert ended.stdout.strip() == "1000"
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("args", [["ask", "hello", "-p", "fake"], ["speak", "hello", "-o", "-", "-q"], ["doctor"]])
+def test_a_full_disk_behind_standard_output_is_told(args: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([*MMCLI, *args], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert "No space left" in ended.stderr
 
 
 def test_the_demo_tells_its_story(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from mmcli.catalogue import ModelCard, read_catalogue
 from mmcli.engines import load
 from mmcli.engines.backbone.reader import Reader, library
 from mmcli.engines.backbone.reader.ocr import Ocr
+from mmcli.engines.backbone.reader.question import parse
 from mmcli.errors import ConfigError, EngineError
 from mmcli.media.document import open_document
 from mmcli.media.image import open_image
@@ -374,3 +375,9 @@ def test_the_table_of_engines_loads_it(card: ModelCard) -> None:
 @pytest.fixture
 def card() -> ModelCard:
     return read_catalogue().model("reader", "backbone")
+
+
+def test_may_is_a_month_after_a_preposition_and_a_verb_elsewhere() -> None:
+    assert "may" in parse("how many people came in May?").strong
+    assert "may" in parse("what happens on 3 May").strong
+    assert "may" not in parse("how many dogs may enter?").strong

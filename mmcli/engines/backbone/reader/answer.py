@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmcli.engines.backbone.reader import layout, prose
 from mmcli.engines.backbone.reader.find import Finding, find, look_up, only_value
 from mmcli.engines.backbone.reader.match import SAME, best, tokens
+from mmcli.engines.backbone.reader.sheet import Sheet, clean, make_rows
+from mmcli.stages import TextLine
 
 if TYPE_CHECKING:
     from mmcli.engines.backbone.reader.question import Question
-    from mmcli.engines.backbone.reader.sheet import Cell, Sheet
+    from mmcli.engines.backbone.reader.sheet import Cell
 
 # A finding from here on is the answer; from SURE on no further page needs to be looked at.
 ENOUGH = 0.45
@@ -37,6 +40,22 @@ def findings(question: Question, sheet: Sheet) -> list[Finding]:
         found = [item for item in found if item.value.isascii() or not any(c > "\u024f" for c in item.value)]
     top = max((item.score for item in found), default=0.0)
     return [item for item in found if item.score >= max(ENOUGH, top - 0.01)]
+
+
+def findings_in_codes(question: Question, sheet: Sheet) -> list[Finding]:
+    """The same for the texts that are printed as codes."""
+    found = []
+    for code in sheet.codes:
+        lines = [
+            TextLine(line, (0.0, row, len(line) / 2, row + 1.0)) for row, line in enumerate(code.text.splitlines())
+        ]
+        text = Sheet(sheet.name, sheet.width, sheet.height, make_rows(lines))
+        text = replace(text, prose=layout.prose(text))
+        found += [
+            replace(finding, where=f'in the {code.kind}: "{short(clean(code.text))}"')
+            for finding in findings(question, text)
+        ]
+    return found
 
 
 def _about_other(question: Question) -> bool:

@@ -131,7 +131,7 @@ class Reader:
             if best and best[0][1].score >= answer.SURE and leaf.costly and question.number >= 0:
                 break
             sheet = leaf.sheet(False)
-            found = answer.findings(question, sheet)
+            found = answer.findings(question, sheet) or answer.findings_in_codes(question, sheet)
             better = not best or (found and found[0].score > best[0][1].score)
             if found and (better or question.number < 0):
                 best = [(sheet.name, finding) for finding in found]

@@ -73,6 +73,8 @@ _ORDINAL = re.compile(
 )
 # "v a t", letter by letter
 _SPELLED = re.compile(r"\b(?!a [a-z]\b(?! [a-z]\b))(?:[a-z] ){1,6}[a-z]\b")
+# "may" is a month here, and a verb elsewhere
+_MAY = re.compile(r"\b(?:in|for|of|on|since|until|by|during) may\b|\bmay \d|\d may\b")
 _PAGE = re.compile(rf"\bpage (\d+)\b|\b({'|'.join(_ORDINALS)}) page\b")
 _SIDE = r"top|bottom|left|right|middle|centre|center|upper|lower"
 _PLACE = re.compile(
@@ -158,7 +160,8 @@ def parse(text: str) -> Question:
     skipped = (
         {"under", "underneath", "below", "beneath", "above", "over", "beside", "next", "behind"} if relation else set()
     )
-    content = [word for word in words if word not in STOP and word not in skipped and not _one_letter(word)]
+    stop = STOP - {"may"} if _MAY.search(rest) else STOP
+    content = [word for word in words if word not in stop and word not in skipped and not _one_letter(word)]
     strong = tuple(dict.fromkeys(word for word in content if word not in WEAK))
     if kind == "read" and strong:
         kind = "value"

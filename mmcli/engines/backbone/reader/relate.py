@@ -44,7 +44,8 @@ def column(sheet: Sheet, label: Cell, reach: int = 60) -> list[Cell]:
                 result.append(cell)
                 # a line across all columns belongs to none
                 last, gaps = (cell if len(sheet.rows[row]) > 1 else last), 0
-            else:
+            elif len(sheet.rows[row]) > 1:
+                # a lone cell elsewhere is no row of a table: values above bars stand at heights of their own
                 gaps += 1
             row += step
     return result
