@@ -97,7 +97,8 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
             for package in engines.missing_packages(engine):
                 extra = f"mmcli[{engine.extra}]" if engine.extra else "mmcli"
                 raise MissingPackage(f'model "{name}" needs the Python package {package}', f"pip install '{extra}'")
-            store.locate(card)
+            if not (store.is_served(card) and engine.served):
+                store.locate(card)
         except MmcliError as error:
             findings.append(Finding(role, name, error))
         else:

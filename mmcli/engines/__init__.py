@@ -27,6 +27,8 @@ class EngineSpec:
     about: str = ""
     takes_runtime: bool = False
     """Whether the class wants the Runtime too."""
+    served: bool = False
+    """Whether it asks a server, so that its models have no weights here."""
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -55,6 +57,7 @@ ENGINES: dict[str, EngineSpec] = {
         "stt",
         "mmcli.engines.stt.openai_stt:OpenAiTranscriber",
         ("httpx2",),
+        served=True,
         about="any server that OpenAI's clients can use",
     ),
     "reader": EngineSpec(

@@ -1,7 +1,7 @@
 """Speech-to-text by any server with OpenAI's `/audio/transcriptions`: one upload of a WAV file for each window.
 
-The source of the card is the base of the API, as in http://127.0.0.1:8000/v1. The environment variables that OpenAI's
-own clients read come in where the card has nothing to say: OPENAI_BASE_URL where it stays open, OPENAI_API_KEY always.
+The source of the card is the base of the API, as in http://127.0.0.1:8000/v1. Two environment variables count, as for
+OpenAI's own clients: OPENAI_API_KEY, and OPENAI_BASE_URL in place of a source that is OpenAI's own address.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import ipaddress
 import json
+import logging
+import math
 import os
 import random
 import re
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard
     from mmcli.stages import TranscribeOptions, Window
 
+_LOG = logging.getLogger(__name__)
+_OPENAI = "https://api.openai.com/v1"
 _SETTINGS = ("model", "timeout_s", "retries")
 _HONOURED = ("language", "word_timestamps", "fast", "task", "temperature", "initial_prompt")
 _TASKS = {"transcribe": "audio/transcriptions", "translate": "audio/translations"}
@@ -53,7 +57,7 @@ class OpenAiTranscriber:
     packs = False
 
     def __init__(self, card: ModelCard) -> None:
-        """Sends nothing yet. ConfigError for settings or a source that make no sense; `notes` has one line on risks."""
+        """Sends nothing yet. ConfigError for settings, a source or a key that make no sense."""
         self._card = card
         self._base = _base(card)
         self._model = str(_setting(card, "model", str, "whisper-1"))
@@ -62,9 +66,8 @@ class OpenAiTranscriber:
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not (key.isascii() and key.isprintable()):
             raise ConfigError("OPENAI_API_KEY holds characters that no key has", "set it anew")
-        self.notes: list[str] = []
         if key and self._base.scheme == "http" and not _is_loopback(self._base.host):
-            self.notes.append(f"{self._base.host}: the API key goes there over http, which anybody on the way can read")
+            _LOG.warning("%s: the API key goes there over http, which anybody on the way can read", self._base.host)
         headers = {"User-Agent": f"mmcli/{__version__}", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._client = httpx2.Client(
             base_url=self._base, headers=headers, timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 10.0))
@@ -153,7 +156,9 @@ class OpenAiTranscriber:
                 if len(body) > _MAX_ANSWER_BYTES:
                     raise self._failed(f"its answer is longer than {_MAX_ANSWER_BYTES >> 20} MB")
             return httpx2.Response(
-                response.status_code, headers={"Retry-After": response.headers.get("Retry-After", "")}, content=bytes(body)
+                response.status_code,
+                headers={"Retry-After": response.headers.get("Retry-After", "")},
+                content=bytes(body),
             )
 
     def _check(self, response: httpx2.Response) -> None:
@@ -181,7 +186,9 @@ class OpenAiTranscriber:
             if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
                 raise ValueError("no text in it")
         except (ValueError, RecursionError) as error:
-            raise self._failed("its answer is no transcription", "is `source` the base of the API, as .../v1?") from error
+            raise self._failed(
+                "its answer is no transcription", "is `source` the base of the API, as .../v1?"
+            ) from error
         return answer
 
     @property
@@ -196,7 +203,13 @@ class OpenAiTranscriber:
 
 
 def _base(card: ModelCard) -> httpx2.URL:
-    url = store.address(card)
+    if not store.is_served(card):
+        raise ConfigError(
+            f"{card.origin}: [models.{card.name}] source is no address of a server", "as http://127.0.0.1:8000/v1"
+        )
+    url = card.source
+    if url.rstrip("/") == _OPENAI:
+        url = os.environ.get("OPENAI_BASE_URL", "").strip() or url
     try:
         base = httpx2.URL(url.rstrip("/") + "/")
     except httpx2.InvalidURL as error:
@@ -218,7 +231,7 @@ def _setting(card: ModelCard, name: str, kind: type | tuple[type, ...], default:
                 did_you_mean(key, _SETTINGS) or f"known: {', '.join(_SETTINGS)}",
             )
     value = card.settings.get(name, default)
-    if not isinstance(value, kind) or isinstance(value, bool) or (kind is not str and value < 0):
+    if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int | float) and value < 0):
         raise ConfigError(f"{card.origin}: [models.{card.name}] setting {name} cannot be {value!r}")
     return value
 
@@ -299,11 +312,14 @@ def _timed(parts: Any, bounds: tuple[float, float]) -> list[tuple[float, float, 
     """Entries with start and end, in the source's seconds and in order; those without are left out."""
     found = []
     for part in parts if isinstance(parts, list) else []:
-        times = [part.get(edge) if isinstance(part, dict) else None for edge in ("start", "end")]
-        if all(isinstance(time, int | float) and not isinstance(time, bool) and np.isfinite(time) for time in times):
-            start, end = (min(max(bounds[0] + time, bounds[0]), bounds[1]) for time in times)
+        if isinstance(part, dict) and all(_is_number(part.get(edge)) for edge in ("start", "end")):
+            start, end = (min(max(bounds[0] + part[edge], bounds[0]), bounds[1]) for edge in ("start", "end"))
             found.append((start, max(start, end), part))
     return sorted(found, key=lambda entry: entry[0])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _words(parts: Any, bounds: tuple[float, float]) -> list[Word]:
@@ -311,8 +327,8 @@ def _words(parts: Any, bounds: tuple[float, float]) -> list[Word]:
     for start, end, part in _timed(parts, bounds):
         text = part.get("word", part.get("text"))
         if isinstance(text, str) and text.strip():
-            chance = part.get("probability")
-            known = isinstance(chance, int | float) and 0 <= chance <= 1
+            chance: Any = part.get("probability")
+            known = _is_number(chance) and 0 <= chance <= 1
             words.append(Word(text, start, end, float(chance) if known else None))
     return words
 

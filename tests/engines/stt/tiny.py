@@ -178,7 +178,10 @@ def _parakeet_processor(folder: Path, *, transducer: bool) -> int:
 def parakeet_ctc(folder: Path) -> None:
     size = _parakeet_processor(folder, transducer=False)
     config = tf.ParakeetCTCConfig(vocab_size=size, encoder_config=_PARAKEET, pad_token_id=1)
-    _wide(tf.ParakeetForCTC(config)).save_pretrained(folder)
+    model = _wide(tf.ParakeetForCTC(config))
+    with torch.no_grad():
+        model.ctc_head.weight *= 4
+    model.save_pretrained(folder)
 
 
 def parakeet_tdt(folder: Path) -> None:
@@ -261,8 +264,11 @@ def seamless_m4t_v2(folder: Path) -> None:
         pad_token_id=0, bos_token_id=2, eos_token_id=3, decoder_start_token_id=3, max_new_tokens=24,
     )  # fmt: skip
     model = _wide(tf.SeamlessM4Tv2Model(config))
+    said = {"min_new_tokens": 6, "suppress_tokens": [0, 1, 2, *slow.convert_tokens_to_ids(codes)]}
     ids = {code: slow.convert_tokens_to_ids(f"__{code}__") for code in _SEAMLESS_LANGUAGES}
-    model.generation_config = _keep(model.generation_config, text_decoder_lang_to_code_id=ids, max_new_tokens=24)
+    model.generation_config = _keep(
+        model.generation_config, text_decoder_lang_to_code_id=ids, max_new_tokens=24, **said
+    )
     model.save_pretrained(folder)
 
 

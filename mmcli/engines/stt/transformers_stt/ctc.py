@@ -86,33 +86,42 @@ def _segments(
     loaded: Loaded, frames: tuple[list[int], list[float]], samples: int, frame_s: float, language: str | None
 ) -> list[Segment]:
     seconds = samples / loaded.rate
-    text = loaded.tokenizer.decode(frames[0], skip_special_tokens=True)
+    tokenizer = loaded.tokenizer
+    silent = silent_ids(tokenizer)
+    # A tokenizer of letters counts the mark between words among its special tokens.
+    of_letters = _delimiter(tokenizer) is not None
+    text = tokenizer.decode([id for id in frames[0] if id not in silent], skip_special_tokens=not of_letters)
     tokens = [
         replace(token, start=min(token.start, seconds), end=min(token.end, seconds))
-        for token in timed_tokens(loaded.tokenizer, *frames, frame_s)
+        for token in timed_tokens(tokenizer, *frames, frame_s)
     ]
 
     def decode(ids: list[int]) -> str:
-        return str(loaded.tokenizer.decode(ids, skip_special_tokens=True, group_tokens=False))
+        return str(tokenizer.decode(ids, group_tokens=False))
 
     return segment_of(text, words_of(tokens, decode), seconds, language)
 
 
+def _delimiter(tokenizer: Any) -> int | None:
+    return getattr(tokenizer, "word_delimiter_token_id", None)
+
+
+def silent_ids(tokenizer: Any) -> set[int]:
+    """The special tokens that are left out before repeats are merged: neither the blank nor the mark between words."""
+    return special_ids(tokenizer) - {tokenizer.pad_token_id, _delimiter(tokenizer)}
+
+
 def timed_tokens(tokenizer: Any, ids: list[int], probabilities: list[float], frame_s: float) -> list[Token]:
-    """The tokens of a row of frames: runs of the same id that are neither blank nor special."""
-    special = special_ids(tokenizer)
-    delimiter = getattr(tokenizer, "word_delimiter_token_id", None)
-    # A tokenizer of letters leaves special tokens out before it merges repeats, and only the blank parts them.
-    frames = [
-        frame for frame, id in enumerate(ids) if not (delimiter and id in special and id != tokenizer.pad_token_id)
-    ]
+    """The tokens of a row of frames: runs of the same id. `probabilities` has one for each frame."""
+    silent, delimiter = silent_ids(tokenizer), _delimiter(tokenizer)
+    frames = [frame for frame, id in enumerate(ids) if id not in silent]
     tokens: list[Token] = []
     begins = True
     for id, run in groupby(frames, key=ids.__getitem__):
         held = list(run)
         if id == delimiter:
             begins = True
-        elif id not in special:
+        elif id != tokenizer.pad_token_id:
             begins = begins or str(tokenizer.convert_ids_to_tokens(id)).startswith(_METASPACE)
             times = (held[0] * frame_s, (held[-1] + 1) * frame_s)
             tokens.append(Token(id, begins, *times, max(probabilities[frame] for frame in held)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from contextlib import closing
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     Hear = Callable[[list[NDArray[np.float32]]], list[list[Segment]]]
 
+_LOG = logging.getLogger(__name__)
 # The engine's own; a family that writes without searching is as fast as it can be anyway.
 _HONOURED = ("language", "fast", "batched", "batch_size")
 _TASKS = ("transcribe", "translate")
@@ -123,14 +125,15 @@ class TransformersTranscriber:
                 return [found for sound in sounds for found in begun([sound])]
         except MmcliError:
             raise
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except Exception as error:
+            reason = loading.one_line(error)
+            if not loading.is_memory(error):
+                raise EngineError(f'model "{self._card.name}" failed: {reason}') from error
             if len(batch) == 1:
                 raise loading.lacking(self._card, error) from error
             half = len(batch) // 2
-            reason = loading.one_line(error)
-        except Exception as error:
-            raise EngineError(f'model "{self._card.name}" failed: {loading.one_line(error)}') from error
         self.fallbacks.append(f"{self._card.name}: {self.device} batch size {len(batch)} -> {half} ({reason})")
+        _LOG.warning(self.fallbacks[-1])
         return self._hear(begun, batch[:half]) + self._hear(begun, batch[half:])
 
 

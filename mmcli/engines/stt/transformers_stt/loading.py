@@ -35,6 +35,8 @@ DTYPES: dict[str, torch.dtype] = {
 _TRAINING_ONLY = ("masked_spec_embed",)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _MAX_RATE = 48000
+# On a processor torch has no type of error for it.
+_MEMORY = re.compile(r"out of memory|alloc\w* failed|can'?t allocate|cannot allocate|bad_alloc", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,9 +134,9 @@ def load(card: ModelCard, folder: Path, family: Family, runtime: Runtime) -> Loa
         rate = rate or processor.audio_processor.sampling_rate
     except MmcliError:
         raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise lacking(card, error) from error
     except Exception as error:
+        if is_memory(error):
+            raise lacking(card, error) from error
         raise damaged(card, folder, one_line(error)) from error
     if not isinstance(rate, int) or not 0 < rate <= _MAX_RATE:
         raise damaged(card, folder, f"its sampling_rate is {rate!r}")
@@ -171,6 +173,11 @@ def _check_whole(card: ModelCard, folder: Path, told: dict[str, Any]) -> None:
 
 def damaged(card: ModelCard, folder: Path, why: str) -> EngineError:
     return EngineError(f'model "{card.name}": {folder} is no model that can be used ({why})', "fetch it anew")
+
+
+def is_memory(error: Exception) -> bool:
+    """Whether memory is what lacked."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(_MEMORY.search(str(error)))
 
 
 def lacking(card: ModelCard, error: BaseException) -> EngineError:
