@@ -18,6 +18,7 @@ import threading
 import time
 import wave
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -43,11 +44,22 @@ _HONOURED = ("language", "word_timestamps", "fast", "task", "temperature", "init
 _TASKS = {"transcribe": "audio/transcriptions", "translate": "audio/translations"}
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _TIMEOUT_S = 120.0
+_CONNECT_S = 10.0
 _RETRIES = 3
 _LONGEST_PAUSE_S = 30.0
 _MAX_ANSWER_BYTES = 8 << 20
 # The richest form first; a server that has not the first may have the second.
 _FORMATS = ("verbose_json", "json", "text")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ask:
+    """What is the same for all windows of a recording."""
+
+    client: httpx2.Client
+    path: str
+    given: dict[str, Any]
+    words: bool
 
 
 class OpenAiTranscriber:
@@ -68,10 +80,7 @@ class OpenAiTranscriber:
             raise ConfigError("OPENAI_API_KEY holds characters that no key has", "set it anew")
         if key and self._base.scheme == "http" and not _is_loopback(self._base.host):
             _LOG.warning("%s: the API key goes there over http, which anybody on the way can read", self._base.host)
-        headers = {"User-Agent": f"mmcli/{__version__}", **({"Authorization": f"Bearer {key}"} if key else {})}
-        self._client = httpx2.Client(
-            base_url=self._base, headers=headers, timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 10.0))
-        )
+        self._headers = {"User-Agent": f"mmcli/{__version__}", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._timeout_s = timeout_s
         self._format = 0
         self._granular = True
@@ -84,10 +93,15 @@ class OpenAiTranscriber:
         """
         given = self._given(options)
         path = _TASKS[options.task]
-        with closing(_closable(windows)) as source:
+        limits = httpx2.Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_S))
+        with (
+            closing(_closable(windows)) as source,
+            httpx2.Client(base_url=self._base, headers=self._headers, timeout=limits) as client,
+        ):
+            ask = _Ask(client, path, given, options.word_timestamps)
             for window in source:
                 if len(window.audio.samples):
-                    yield from _segments(self._ask(path, window, given, options), window, options)
+                    yield from _segments(self._ask(ask, wav(window.audio.samples, self.rate)), window, options)
 
     def _given(self, options: TranscribeOptions) -> dict[str, Any]:
         refuse_others(options, _HONOURED, f'model "{self._card.name}" on a server')
@@ -108,15 +122,14 @@ class OpenAiTranscriber:
 
     # ---------------------------------------------------------------- asking
 
-    def _ask(self, path: str, window: Window, given: dict[str, Any], options: TranscribeOptions) -> Any:
+    def _ask(self, ask: _Ask, content: bytes) -> Any:
         """The server's answer: a JSON object, or a text. A form of answer that it has not is given up for good."""
-        content = wav(window.audio.samples, self.rate)
         while True:
             number, granular = self._format, self._granular
-            fields = {**given, "response_format": _FORMATS[number]}
-            if _FORMATS[number] == "verbose_json" and options.word_timestamps and granular:
+            fields = {**ask.given, "response_format": _FORMATS[number]}
+            if _FORMATS[number] == "verbose_json" and ask.words and granular:
                 fields["timestamp_granularities[]"] = ["word", "segment"]
-            response = self._send(path, fields, content)
+            response = self._send(ask, fields, content)
             if response.status_code in (400, 415, 422) and number + 1 < len(_FORMATS) and _about_format(response.text):
                 with self._lock:
                     if "timestamp_granularities[]" in fields:
@@ -127,12 +140,12 @@ class OpenAiTranscriber:
             self._check(response)
             return self._read(response, _FORMATS[number])
 
-    def _send(self, path: str, fields: dict[str, Any], content: bytes) -> httpx2.Response:
+    def _send(self, ask: _Ask, fields: dict[str, Any], content: bytes) -> httpx2.Response:
         """One answer, after as many tries as it takes and `retries` allows."""
         for attempt in range(self._retries + 1):
             last = attempt == self._retries
             try:
-                response = self._stream(path, fields, content)
+                response = self._stream(ask, fields, content)
             except httpx2.TimeoutException as error:
                 if last:
                     raise self._failed(f"no answer within {self._timeout_s:g} s") from error
@@ -147,9 +160,9 @@ class OpenAiTranscriber:
             time.sleep(_pause_s(attempt, None))
         raise AssertionError("the last attempt returns or raises")
 
-    def _stream(self, path: str, fields: dict[str, Any], content: bytes) -> httpx2.Response:
+    def _stream(self, ask: _Ask, fields: dict[str, Any], content: bytes) -> httpx2.Response:
         files = {"file": ("speech.wav", content, "audio/wav")}
-        with self._client.stream("POST", path, data=fields, files=files) as response:
+        with ask.client.stream("POST", ask.path, data=fields, files=files) as response:
             body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk

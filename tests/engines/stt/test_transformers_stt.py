@@ -69,7 +69,7 @@ class Zoo:
         folder = self.root / "-".join([name, *map(str, given.values())])
         if not folder.exists():
             folder.mkdir()
-            tiny.BUILDERS[name](folder, **given)
+            tiny.build(name, folder, **given)
         return folder
 
     def card(self, name: str, **given: Any) -> ModelCard:

@@ -95,7 +95,6 @@ def whisper(folder: Path, *, alignment: bool = True) -> None:
         pad_token_id=end, bos_token_id=end, eos_token_id=end, decoder_start_token_id=ids["<|startoftranscript|>"],
         max_target_positions=64, suppress_tokens=None, begin_suppress_tokens=None,
     )  # fmt: skip
-    torch.manual_seed(1)
     model = _wide(tf.WhisperForConditionalGeneration(config), 0.2)
     model.generation_config = _keep(
         model.generation_config,
@@ -178,10 +177,7 @@ def _parakeet_processor(folder: Path, *, transducer: bool) -> int:
 def parakeet_ctc(folder: Path) -> None:
     size = _parakeet_processor(folder, transducer=False)
     config = tf.ParakeetCTCConfig(vocab_size=size, encoder_config=_PARAKEET, pad_token_id=1)
-    model = _wide(tf.ParakeetForCTC(config))
-    with torch.no_grad():
-        model.ctc_head.weight *= 4
-    model.save_pretrained(folder)
+    _wide(tf.ParakeetForCTC(config), 0.6).save_pretrained(folder)
 
 
 def parakeet_tdt(folder: Path) -> None:
@@ -239,7 +235,7 @@ def speecht5(folder: Path) -> None:
         decoder_attention_heads=2, encoder_ffn_dim=48, decoder_ffn_dim=48, conv_dim=[16] * 7,
         num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, max_length=60, feat_extract_norm="layer",
     )  # fmt: skip
-    model = _wide(tf.SpeechT5ForSpeechToText(config))
+    model = _wide(tf.SpeechT5ForSpeechToText(config), 0.5)
     model.generation_config = _keep(model.generation_config, max_length=60)
     model.save_pretrained(folder)
 
@@ -341,3 +337,9 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "GraniteSpeechForConditionalGeneration": granite_speech,
     "KyutaiSpeechToTextForConditionalGeneration": kyutai,
 }
+
+
+def build(name: str, folder: Path, **given: Any) -> None:
+    """The checkpoint of an architecture, the same each time."""
+    torch.manual_seed(1)
+    BUILDERS[name](folder, **given)
