@@ -60,11 +60,6 @@ def test_a_flag_comes_last(tmp_path: Path) -> None:
     assert spec.origins["options.tts.speed"] == "flag"
 
 
-def test_a_users_pipeline_is_tried_before_the_built_in_ones(tmp_path: Path) -> None:
-    mine = _config(tmp_path, '[pipelines.mine]\ntts = "espeak"\n')
-    assert [spec.name for spec in read_catalogue(mine).best_first()][:2] == ["mine", "embedded"]
-
-
 @pytest.mark.parametrize(
     "text, words",
     [

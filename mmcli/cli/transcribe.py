@@ -39,7 +39,7 @@ def transcribe(
     output_format: FormatOption = None,
     output_dir: DirOption = None,
     model: common.SttModelOption = None,
-    pipeline: common.PipelineOption = common.AUTO,
+    pipeline: common.PipelineOption = AUTO,
     language: common.LanguageOption = None,
     word_timestamps: Annotated[bool | None, typer.Option("--word-timestamps", help="Times of words (json).")] = None,
     fast: common.FastOption = None,
