@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmcli import ui
+from mmcli.catalogue import AUTO
 from mmcli.cli import common, decoding
 from mmcli.errors import MmcliError, UsageError
 from mmcli.text import visible
