@@ -21,6 +21,8 @@ from mmcli.stages import OPTIONS, ROLES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+AUTO = "auto"
+"""The pipeline of whatever is the best here; checks.py finds it out."""
 MODALITIES = ("audio", "text", "image", "document")
 
 
@@ -105,11 +107,6 @@ class Catalogue:
                 did_you_mean(name, self.pipelines) or "mmcli pipelines list names those there are",
             )
         return spec
-
-    def best_first(self) -> list[PipelineSpec]:
-        """The pipelines in the order in which `auto` tries them: the user's own, then models.toml from its top."""
-        own = [spec for spec in self.pipelines.values() if any(o != "models.toml" for o in spec.origins.values())]
-        return own + [spec for spec in self.pipelines.values() if spec not in own]
 
 
 def unlisted(name: str) -> ModelCard | None:

@@ -11,13 +11,13 @@ import hashlib
 import json
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmcli import __version__, engines, store
 from mmcli.catalogue import make_options
-from mmcli.errors import ConfigError, InputError, MissingPackage, MmcliError
+from mmcli.checks import check, with_detector
+from mmcli.errors import ConfigError, InputError
 from mmcli.speech import windows
 from mmcli.stages import (
     AudioSource,
@@ -59,90 +59,6 @@ T = TypeVar("T")
 PROVENANCE_SCHEMA = 1
 # Pieces of text that the backbone may be ahead of its own voice.
 _AHEAD = 4096
-DEFAULT_DETECTOR = "silero"
-CASCADE = ("vad", "stt", "backbone", "tts")
-
-# What goes into and comes out of each role, whatever else a model can take.
-_FLOW: dict[str, tuple[str | None, str | None]] = {
-    "vad": ("audio", None),
-    "stt": ("audio", "text"),
-    "backbone": ("text", "text"),
-    "tts": ("text", "audio"),
-    "e2e": ("audio", "text"),
-}
-
-
-# ---------------------------------------------------------------- checking
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the check of a pipeline found about one role; `error` is None where all is well."""
-
-    role: str
-    text: str
-    error: MmcliError | None = None
-
-
-def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
-    """Everything that can be known before a model loads: names, roles, what flows, options, what is installed."""
-    spec = _with_detector(spec)
-    findings = [_check_shape(spec)]
-    for role, name in spec.models.items():
-        try:
-            card = catalogue.model(name, role)
-            engine = engines.spec_of(card)
-            _check_flow(role, card)
-            make_options(role, spec.options.get(role, {}), spec.origins)
-            for package in engines.missing_packages(engine):
-                extra = f"mmcli[{engine.extra}]" if engine.extra else "mmcli"
-                raise MissingPackage(f'model "{name}" needs the Python package {package}', f"pip install '{extra}'")
-            if not (store.is_served(card) and engine.served):
-                store.locate(card)
-        except MmcliError as error:
-            findings.append(Finding(role, name, error))
-        else:
-            findings.append(Finding(role, f"{name}: {card.engine}, {card.size_mb:g} MB, {card.license}"))
-    for role in spec.options:
-        if role not in (*spec.models, "runtime"):
-            lost = ConfigError(f'{_origin(spec, role)}: pipeline "{spec.name}" has options for {role}, but no {role}')
-            findings.append(Finding(role, "options without a model", lost))
-    return findings
-
-
-def _with_detector(spec: PipelineSpec) -> PipelineSpec:
-    if "stt" in spec.models and "vad" not in spec.models:
-        return spec.with_models({"vad": DEFAULT_DETECTOR}, "default")
-    return spec
-
-
-def _origin(spec: PipelineSpec, role: str) -> str:
-    return next((origin for key, origin in spec.origins.items() if key.startswith(f"options.{role}.")), spec.name)
-
-
-def _check_shape(spec: PipelineSpec) -> Finding:
-    roles = set(spec.models)
-    error = None
-    if "e2e" in roles and roles != {"e2e"}:
-        others = ", ".join(sorted(roles - {"e2e"}))
-        error = ConfigError(f'pipeline "{spec.name}": e2e goes from speech to speech by itself', f"take out {others}")
-    elif not roles & {"stt", "backbone", "tts", "e2e"}:
-        error = ConfigError(f'pipeline "{spec.name}" names no model', "give it stt, backbone, tts or e2e")
-    return Finding("shape", " -> ".join(r for r in (*CASCADE, "e2e") if r in roles), error)
-
-
-def _check_flow(role: str, card: ModelCard) -> None:
-    takes, gives = _FLOW[role]
-    for what, has, word in ((takes, card.inputs, "take"), (gives, card.outputs, "give")):
-        if what is not None and what not in has:
-            raise ConfigError(
-                f'model "{card.name}" does not {word} {what}, as {role} must', f"{card.origin} lists {', '.join(has)}"
-            )
-
-
-def usable(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...]) -> bool:
-    """Whether the pipeline has these roles and could run now."""
-    return set(roles) <= set(spec.models) and all(finding.error is None for finding in check(spec, catalogue))
 
 
 # ---------------------------------------------------------------- building
@@ -153,7 +69,7 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
 
     Raises the first error that `check` finds, before anything loads.
     """
-    spec = _with_detector(spec)
+    spec = with_detector(spec)
     if roles is not None:
         for role in roles:
             if role not in spec.models and role != "vad":  # which comes by itself with stt

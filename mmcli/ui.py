@@ -165,12 +165,12 @@ def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def progress(what: str, total: float | None) -> Iterator[Callable[[float], None]]:
-    """A bar on standard error for `total` seconds of sound, where a person looks on and no text runs beside it.
+def progress(what: str, total: float | None, *, shown: bool = True) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error for `total` seconds of sound, where a person looks on.
 
-    Gives a function that takes how many seconds are done.
+    Gives a function that takes how many seconds are done. `shown` is for what else may speak against it.
     """
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+    if not shown or not sys.stderr.isatty():
         yield lambda done: None
         return
     from rich.console import Console

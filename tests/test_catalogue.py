@@ -9,6 +9,7 @@ import pytest
 from mmcli.catalogue import make_options, package_data, read_catalogue, user_config
 from mmcli.engines import ENGINES, spec_of
 from mmcli.errors import ConfigError
+from mmcli.families import FAMILIES
 from mmcli.stages import OPTIONS, ROLES, SpeakOptions
 
 MODEL = '[models.mine]\nrole = "tts"\nengine = "espeak"\nsource = "embedded:espeakng_loader"\n'
@@ -30,6 +31,11 @@ def test_every_engine_has_a_model_and_every_role_has_options() -> None:
     used = {card.engine for card in read_catalogue().models.values()}
     assert used == set(ENGINES)
     assert set(OPTIONS) == {*ROLES, "runtime"}
+
+
+def test_every_family_that_is_recognised_has_an_engine() -> None:
+    for family in FAMILIES.values():
+        assert ENGINES[family.engine].role == family.role
 
 
 def test_every_model_of_a_pipeline_exists() -> None:
@@ -58,11 +64,6 @@ def test_a_flag_comes_last(tmp_path: Path) -> None:
     spec = read_catalogue(mine).pipeline("embedded").with_options("tts", {"speed": 0.5, "voice": None}, "flag")
     assert make_options("tts", spec.options["tts"], spec.origins) == SpeakOptions(speed=0.5)
     assert spec.origins["options.tts.speed"] == "flag"
-
-
-def test_a_users_pipeline_is_tried_before_the_built_in_ones(tmp_path: Path) -> None:
-    mine = _config(tmp_path, '[pipelines.mine]\ntts = "espeak"\n')
-    assert [spec.name for spec in read_catalogue(mine).best_first()][:2] == ["mine", "embedded"]
 
 
 @pytest.mark.parametrize(

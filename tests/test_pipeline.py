@@ -12,10 +12,11 @@ import PIL.Image
 import pytest
 
 from mmcli.catalogue import Catalogue, read_catalogue
+from mmcli.checks import best_installed, check, ready
 from mmcli.errors import ConfigError, InputError, MissingModel, MissingPackage
 from mmcli.media.audio import open_audio
 from mmcli.media.image import open_image
-from mmcli.pipeline import Cascade, EndToEnd, build, check, usable
+from mmcli.pipeline import Cascade, EndToEnd, build
 from mmcli.stages import Done, Heard, Said, Spoke, Turn
 
 
@@ -160,7 +161,7 @@ def test_one_model_goes_from_speech_to_speech(speech: Path) -> None:
 def test_the_detector_may_be_left_out(tmp_path: Path) -> None:
     catalogue = _catalogue(tmp_path, '[pipelines.p]\nstt = "fake-stt"\noptions.vad.threshold = 0.7\n')
     spec = catalogue.pipeline("p")
-    assert usable(spec, catalogue, ("stt",))
+    assert ready(spec, catalogue)
     assert build(spec, catalogue).origin["models"]["vad"]["name"] == "silero"
 
 
@@ -200,7 +201,7 @@ def test_a_pipeline_that_cannot_run_says_why_before_anything_loads(
     errors = [finding.error for finding in check(spec, catalogue) if finding.error is not None]
     assert isinstance(errors[0], kind)
     assert words in str(errors[0])
-    assert not usable(spec, catalogue, ())
+    assert not ready(spec, catalogue)
     with pytest.raises(kind):
         build(spec, catalogue)
 
@@ -215,3 +216,15 @@ def test_an_unknown_setting_of_an_engine_is_told(tmp_path: Path) -> None:
     catalogue = _catalogue(tmp_path, "[models.fake-tts.settings]\ndelay = 1\n")
     with pytest.raises(ConfigError, match='unknown setting "delay"; did you mean "delay_s"'):
         build(catalogue.pipeline("fake"), catalogue)
+
+
+def test_auto_takes_the_first_model_of_each_role_that_is_installed(tmp_path: Path) -> None:
+    spec = best_installed(read_catalogue())
+    assert spec.models == {"vad": "silero", "stt": "pocketsphinx", "backbone": "reader", "tts": "espeak"}
+    missing = f'[models.espeak]\nsource = "path:{tmp_path}/none"\n'
+    assert best_installed(_catalogue(tmp_path, missing)).models["tts"] == "fake-tts"
+
+
+def test_auto_can_be_the_users_own(tmp_path: Path) -> None:
+    spec = best_installed(_catalogue(tmp_path, '[pipelines.auto]\ntts = "fake-tts"\n'))
+    assert spec.models == {"tts": "fake-tts"}

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mmcli import ui
+from mmcli.catalogue import AUTO
 from mmcli.cli import common
 from mmcli.errors import UsageError
 from mmcli.text import visible
@@ -23,7 +24,7 @@ def ask(
     ] = "",
     attach: common.AttachOption = None,
     model: common.BackboneModelOption = None,
-    pipeline: common.PipelineOption = common.AUTO,
+    pipeline: common.PipelineOption = AUTO,
     max_tokens: common.MaxTokensOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,

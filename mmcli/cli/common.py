@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmcli import ui
-from mmcli.catalogue import Catalogue, PipelineSpec, read_catalogue
+from mmcli.catalogue import AUTO, Catalogue, PipelineSpec, read_catalogue
 from mmcli.errors import ConfigError, MmcliError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mmcli.stages import Attachment
-
-AUTO = "auto"
 
 
 def command_app() -> typer.Typer:
@@ -59,7 +57,7 @@ PipelineOption = Annotated[
         "--pipeline",
         "-p",
         metavar="NAME|FILE",
-        help="The pipeline whose models are used; auto is the first one that is installed.",
+        help="The pipeline whose models are used; auto takes the best models that are installed.",
         autocompletion=_pipeline_names,
     ),
 ]
@@ -102,7 +100,7 @@ VadPadOption = Annotated[
 def choose_pipeline(
     name: str, config: Path | None, roles: tuple[str, ...], *, models: dict[str, str | None], quiet: bool = False
 ) -> tuple[PipelineSpec, Catalogue]:
-    """The named pipeline with the models exchanged that flags name; `auto` is the first that has the roles and is installed.
+    """The named pipeline with the models exchanged that flags name; `auto` takes the best that is installed.
 
     A name that ends in .toml is a file with one pipeline, read like --config. From then on what models tell while they
     load and run, such as a device that they cannot use, goes to standard error.
@@ -113,15 +111,18 @@ def choose_pipeline(
     catalogue = read_catalogue(config)
     if name != AUTO:
         return _exchange(catalogue.pipeline(name), models), catalogue
-    from mmcli.pipeline import usable
+    from mmcli.checks import best_installed
 
-    spec = next((spec for spec in catalogue.best_first() if usable(spec, catalogue, roles)), None)
-    if spec is None:
-        raise ConfigError("no pipeline is installed that can do this", "mmcli doctor shows what is missing")
-    needed = [role for role in roles if models.get(role) is None]
-    if spec.name == "embedded" and needed and not quiet:
-        names = ", ".join(spec.models[role] for role in needed)
-        ui.note(f"using {names}, which needs no download; `mmcli models list` names others")
+    spec = best_installed(catalogue)
+    embedded = [
+        spec.models[role]
+        for role in roles
+        if role in spec.models
+        and models.get(role) is None
+        and catalogue.model(spec.models[role]).source.startswith("embedded:")
+    ]
+    if embedded and not quiet:
+        ui.note(f"using {', '.join(embedded)}, which needs no download; `mmcli models list` names others")
     return _exchange(spec, models), catalogue
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mmcli import ui
-from mmcli.catalogue import PipelineSpec, make_options, read_catalogue
+from mmcli.catalogue import AUTO, PipelineSpec, make_options, read_catalogue
 from mmcli.cli import common
 
 app = common.command_app()
@@ -28,10 +28,11 @@ def list_pipelines(
     debug: common.DebugOption = False,
 ) -> None:
     """List the pipelines with their models and whether they would run."""
-    from mmcli.pipeline import usable
+    from mmcli.checks import best_installed, ready
 
     catalogue = read_catalogue(config)
-    rows = [(spec.name, dict(spec.models), usable(spec, catalogue, ())) for spec in catalogue.best_first()]
+    specs = {AUTO: best_installed(catalogue), **catalogue.pipelines}
+    rows = [(spec.name, dict(spec.models), ready(spec, catalogue)) for spec in specs.values()]
     if as_json:
         ui.write_json([{"name": name, "models": models, "installed": ready} for name, models, ready in rows])
         return
@@ -89,7 +90,7 @@ def check(
 
     Nothing is loaded. The exit code is that of the first fault.
     """
-    from mmcli.pipeline import check as findings_of
+    from mmcli.checks import check as findings_of
 
     spec, catalogue = common.choose_pipeline(name, config, (), models={}, quiet=True)
     findings = findings_of(spec, catalogue)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mmcli import ui
+from mmcli.catalogue import AUTO
 from mmcli.cli import common
 from mmcli.cli.output import OutputOption, PlayOption, check_output, deliver
 from mmcli.errors import UsageError
@@ -32,7 +33,7 @@ def speak(
     pitch: common.PitchOption = None,
     list_voices: Annotated[bool, typer.Option("--list-voices", help="Name the voices and end.")] = False,
     model: common.TtsModelOption = None,
-    pipeline: common.PipelineOption = common.AUTO,
+    pipeline: common.PipelineOption = AUTO,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,

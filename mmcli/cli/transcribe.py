@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmcli import ui
+from mmcli.catalogue import AUTO
 from mmcli.cli import common, decoding
 from mmcli.errors import MmcliError, UsageError
 from mmcli.text import visible
@@ -39,7 +41,7 @@ def transcribe(
     output_format: FormatOption = None,
     output_dir: DirOption = None,
     model: common.SttModelOption = None,
-    pipeline: common.PipelineOption = common.AUTO,
+    pipeline: common.PipelineOption = AUTO,
     language: common.LanguageOption = None,
     word_timestamps: Annotated[bool | None, typer.Option("--word-timestamps", help="Times of words (json).")] = None,
     fast: common.FastOption = None,
@@ -174,7 +176,8 @@ def _one(
     from mmcli.media.subtitles import render
 
     audio = open_audio(file, channel=channel)
-    run = _Run(cascade, audio, file)
+    # Beside text that appears in the terminal a bar would only disturb.
+    run = _Run(cascade, audio, file, bar=not quiet and (target is not None or not sys.stdout.isatty()))
     with closing(run.segments()) as segments:
         if target is None:
             if several and formats[0] == "txt":
@@ -199,7 +202,8 @@ def _one(
 class _Run:
     """One file on its way through the pipeline: its segments, and afterwards what made them."""
 
-    def __init__(self, cascade: Cascade, audio: AudioSource, file: str) -> None:
+    def __init__(self, cascade: Cascade, audio: AudioSource, file: str, *, bar: bool) -> None:
+        self._bar = bar
         self._cascade = cascade
         self._audio = audio
         self._file = file
@@ -209,7 +213,7 @@ class _Run:
     def segments(self) -> Generator[Segment, None, None]:
         from mmcli.stages import Done, Heard, Turn
 
-        with ui.progress(self._file, self._audio.seconds) as advance:
+        with ui.progress(self._file, self._audio.seconds, shown=self._bar) as advance:
             for event in self._cascade.run(Turn(audio=self._audio)):
                 if isinstance(event, Heard):
                     self.count += 1

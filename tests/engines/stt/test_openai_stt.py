@@ -380,7 +380,7 @@ def test_a_served_model_has_nothing_to_locate_and_is_said_to_be_on_a_server(
     assert listed.code == 0, listed.err
     assert next(card for card in json.loads(listed.out) if card["name"] == "far")["state"] == "on a server"
     pulled = mmcli("models", "pull", "far", "--config", config)
-    assert (pulled.code, pulled.notes) == (0, ["far needs no fetching: it runs on a server"])
+    assert (pulled.code, pulled.notes) == (0, ["mmcli: far needs no fetching: it runs on a server"])
     heard = mmcli("transcribe", speech, "--pipeline", "far", "--config", config)
     assert heard.code == 0, heard.err
     assert heard.out.count("The harbour is near.") == 3

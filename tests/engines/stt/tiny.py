@@ -235,8 +235,10 @@ def speecht5(folder: Path) -> None:
         decoder_attention_heads=2, encoder_ffn_dim=48, decoder_ffn_dim=48, conv_dim=[16] * 7,
         num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, max_length=60, feat_extract_norm="layer",
     )  # fmt: skip
-    model = _wide(tf.SpeechT5ForSpeechToText(config), 0.5)
-    model.generation_config = _keep(model.generation_config, max_length=60)
+    model = _wide(tf.SpeechT5ForSpeechToText(config))
+    model.generation_config = _keep(
+        model.generation_config, max_length=60, no_repeat_ngram_size=2, min_new_tokens=8, suppress_tokens=[0, 1, 3]
+    )
     model.save_pretrained(folder)
 
 
