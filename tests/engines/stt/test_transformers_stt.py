@@ -368,15 +368,15 @@ def test_options_that_a_family_cannot_honour_are_refused(name: str, given: dict[
 
 
 def test_beams_and_bounds_reach_the_search(zoo: Zoo) -> None:
-    engine = zoo.engine(
-        "SpeechT5ForSpeechToText" if importlib.util.find_spec("sentencepiece") else "SeamlessM4Tv2Model"
-    )
+    engine = zoo.engine("MoonshineForConditionalGeneration")
     windows = _windows(engine)[:1]
     long = next(engine.transcribe(iter(windows), PLAIN)).text
     short = next(engine.transcribe(iter(windows), replace(PLAIN, max_new_tokens=4))).text
     assert 0 < len(short) < len(long)
     varied = next(engine.transcribe(iter(windows), replace(PLAIN, no_repeat_ngram_size=1))).text
     assert varied != long
+    searched = next(engine.transcribe(iter(windows), TranscribeOptions(beam_size=4))).text
+    assert searched != long
 
 
 # ---------------------------------------------------------------- memory
