@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """ALSA writes to file descriptor 2 when it looks for devices; a person should not have to read that."""
+    """ALSA and PortAudio write to file descriptor 2 what a person should not have to read; what matters is raised, too."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:
@@ -72,12 +72,16 @@ def played(blocks: Generator[Audio, None, None]) -> Generator[Audio, None, None]
             for block in blocks:
                 if stream is None:
                     with _quiet_stderr():
-                        stream = sounddevice.OutputStream(samplerate=block.rate, channels=1, dtype="float32")
+                        stream = sounddevice.OutputStream(
+                            samplerate=block.rate, channels=1, dtype="float32", latency="high"
+                        )
                         stream.start()
-                stream.write(block.samples.reshape(-1, 1))
+                with _quiet_stderr():
+                    stream.write(block.samples.reshape(-1, 1))
                 yield block
             if stream is not None:
-                stream.stop()  # waits until all has been heard
+                with _quiet_stderr():
+                    stream.stop()  # waits until all has been heard
         except (sounddevice.PortAudioError, ValueError) as error:
             raise OutputError(f"no sound could be played ({error})", "write a file: -o FILE") from error
         finally:
