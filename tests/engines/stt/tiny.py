@@ -104,7 +104,7 @@ def whisper(folder: Path, *, alignment: bool = True) -> None:
         prev_sot_token_id=ids["<|startofprev|>"],
         is_multilingual=True,
         max_initial_timestamp_index=50,
-        suppress_tokens=[],
+        suppress_tokens=[id for id in ids.values() if id != end],
         begin_suppress_tokens=[end],
         max_length=40,
         **({"alignment_heads": [[0, 0], [1, 1]]} if alignment else {}),
