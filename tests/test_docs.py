@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from mmcli.media.subtitles import FORMATS
 from typer.testing import CliRunner
 
 from mmcli import __version__
 from mmcli.catalogue import read_catalogue
 from mmcli.cli import COMMANDS, app
+from mmcli.media.subtitles import FORMATS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
