@@ -93,7 +93,8 @@ def check_installed(card: ModelCard) -> None:
     for package in engines.missing_packages(engine):
         extra = f"mmcli[{engine.extra}]" if engine.extra else "mmcli"
         raise MissingPackage(f'model "{card.name}" needs the Python package {package}', f"pip install '{extra}'")
-    store.locate(card)
+    if not (engine.served and store.is_served(card)):
+        store.locate(card)
 
 
 def ready(spec: PipelineSpec, catalogue: Catalogue) -> bool:
@@ -121,4 +122,5 @@ def _installed(card: ModelCard) -> bool:
         check_installed(card)
     except MmcliError:
         return False
-    return True
+    # What is said leaves this machine only where the user names a server's model.
+    return not store.is_served(card)

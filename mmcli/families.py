@@ -61,8 +61,48 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 
+_SPEECH = Family(
+    "stt",
+    "transformers-stt",
+    ("audio",),
+    ("text",),
+    needs=(CONFIG, "model*.safetensors"),
+    also=(
+        "model.safetensors.index.json",
+        "generation_config.json",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "chat_template.*",
+        "tokenizer.json",
+        "*.model",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        *_TOKENIZER,
+    ),
+)
+# One line for each architecture that the engine has in its own table; Whisper is its other engine's by default.
+FAMILIES |= dict.fromkeys(
+    (
+        "Wav2Vec2ForCTC",
+        "Wav2Vec2ConformerForCTC",
+        "Wav2Vec2BertForCTC",
+        "ParakeetForCTC",
+        "ParakeetForTDT",
+        "MoonshineForConditionalGeneration",
+        "SpeechT5ForSpeechToText",
+        "SeamlessM4Tv2Model",
+        "SeamlessM4Tv2ForSpeechToText",
+        "GraniteSpeechForConditionalGeneration",
+        "KyutaiSpeechToTextForConditionalGeneration",
+    ),
+    _SPEECH,
+)
+
 # What CTranslate2 writes into the config.json of a Whisper model, and of no other.
 _CTRANSLATE2_WHISPER = ("alignment_heads", "lang_ids", "suppress_ids_begin")
+
+PICKLED = ("pytorch_model.bin", "model.pt", "model.pth", "pytorch_model.bin.index.json")
+"""Weights that only a program can read which runs what is in them."""
 
 # The same weights again, in formats of other programs; not taken where there are safetensors.
 _DUPLICATES = (

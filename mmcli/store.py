@@ -23,17 +23,30 @@ if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard
 
 SCHEMES = ("embedded", "path", "hf")
+SERVED = ("http", "https")
+"""Schemes of a source that is the address of a server: nothing of it lies on this machine."""
 _CHUNK = 1 << 20
 PARTIAL = ".incomplete"
 """How the name of a blob ends that is not whole yet; the hub's library has the same habit."""
 
 
+def is_served(card: ModelCard) -> bool:
+    """Whether a model runs on a server, so that there is nothing of it to locate, pull or remove."""
+    return card.source.partition(":")[0] in SERVED
+
+
 def locate(card: ModelCard) -> Path:
     """The folder with a model's weights: that of its package, the user's own, or a whole snapshot in the hub's cache.
 
-    ConfigError for a source that cannot be understood, MissingPackage or MissingModel where it is not (wholly) here.
+    ConfigError for a source that cannot be understood or that is a server, MissingPackage or MissingModel where the
+    model is not (wholly) here.
     """
     scheme, _, place = card.source.partition(":")
+    if is_served(card):
+        raise ConfigError(
+            f'{card.origin}: [models.{card.name}] source "{card.source}" is a server, and engine {card.engine} takes weights',
+            "engine openai-stt asks servers",
+        )
     if scheme == "embedded":
         spec = find_spec(place)
         if spec is None or not spec.submodule_search_locations:
@@ -47,13 +60,23 @@ def locate(card: ModelCard) -> Path:
             )
         gaps = families.lacking(card.engine, families.file_names(folder))
         if gaps:
-            raise MissingModel(f'model "{card.name}": {folder} has no {" and no ".join(gaps)}', "it is needed there")
+            raise _lacking(card, folder, gaps)
         return folder
     if scheme == "hf":
         return _locate_snapshot(card)
     raise ConfigError(
         f'{card.origin}: [models.{card.name}] source "{card.source}" is none of {", ".join(f"{s}:" for s in SCHEMES)}'
     )
+
+
+def _lacking(card: ModelCard, folder: Path, gaps: tuple[str, ...]) -> MissingModel:
+    pickle = next((name for name in families.file_names(folder) if name in families.PICKLED), None)
+    if pickle and any(gap.endswith(".safetensors") for gap in gaps):
+        return MissingModel(
+            f'model "{card.name}": its weights are pickles ({pickle}), which may run any program, and none are safetensors',
+            "convert them, or take another revision",
+        )
+    return MissingModel(f'model "{card.name}": {folder} has no {" and no ".join(gaps)}', "it is needed there")
 
 
 def snapshot(card: ModelCard) -> Path | None:
@@ -176,6 +199,8 @@ def check_removable(card: ModelCard) -> None:
         where = (
             f"comes with the Python package {place}" if scheme == "embedded" else f"lies in {place}, a folder of yours"
         )
+        if is_served(card):
+            where = "runs on a server"
         raise UsageError(f'model "{card.name}" {where}, and is not removed')
     if snapshot(card) is None:
         raise MissingModel(f'model "{card.name}" is not on this machine')

@@ -59,8 +59,12 @@ def _names(role: str) -> list[str]:
     return [name for name, card in CARDS.items() if card.role == role]
 
 
+# These need torch or a server; tests/engines/stt/ holds them to the same promises.
+ELSEWHERE = {"transformers-stt", "openai-stt"}
+
+
 def test_every_engine_is_tried() -> None:
-    assert {card.engine for card in CARDS.values()} == set(engines.ENGINES)
+    assert {card.engine for card in CARDS.values()} | ELSEWHERE == set(engines.ENGINES)
 
 
 @pytest.fixture(scope="module")

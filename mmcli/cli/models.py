@@ -90,7 +90,10 @@ def _state(card: ModelCard) -> str:
     from mmcli import engines, store
 
     try:
-        missing = engines.missing_packages(engines.spec_of(card))
+        engine = engines.spec_of(card)
+        missing = engines.missing_packages(engine)
+        if engine.served and store.is_served(card):
+            return f"needs {', '.join(missing)}" if missing else "on a server"
         store.locate(card)
     except MissingModel:
         return "incomplete" if store.snapshot(card) is not None else "absent"
@@ -160,6 +163,9 @@ def _pull(card: ModelCard, token: str | None, *, accepted: bool, quiet: bool, ag
     from mmcli.hub import Hub
 
     tell = (lambda text: None) if quiet else ui.note
+    if store.is_served(card):
+        tell(f"{card.name} needs no fetching: it runs on a server")
+        return
     if not card.source.startswith(cache.SCHEME):
         tell(f"{card.name} needs no fetching: {store.locate(card)}")
         return
@@ -237,7 +243,8 @@ def verify(
         card = _card(catalogue, name)
         folder = store.snapshot(card)
         if folder is None:
-            results.append({"model": name, "broken": [], "folder": str(store.locate(card))})
+            folder = None if store.is_served(card) else store.locate(card)
+            results.append({"model": name, "broken": [], "folder": str(folder) if folder else None})
             return
         facts = store.expected(folder)
         with ui.transfer(name, sum(store.size(folder / file) or 0 for file in facts)) as advance:

@@ -27,6 +27,8 @@ class EngineSpec:
     about: str = ""
     takes_runtime: bool = False
     """Whether the class wants the Runtime too."""
+    served: bool = False
+    """Whether it asks a server, so that its models have no weights here."""
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -42,6 +44,21 @@ ENGINES: dict[str, EngineSpec] = {
         ("faster_whisper", "ctranslate2", "tokenizers"),
         about="Whisper of every size, a hundred languages",
         takes_runtime=True,
+    ),
+    "transformers-stt": EngineSpec(
+        "stt",
+        "mmcli.engines.stt.transformers_stt.engine:TransformersTranscriber",
+        ("torch", "transformers"),
+        extra="vlm",
+        about="Wav2Vec2, Parakeet, Moonshine, SeamlessM4T and more",
+        takes_runtime=True,
+    ),
+    "openai-stt": EngineSpec(
+        "stt",
+        "mmcli.engines.stt.openai_stt:OpenAiTranscriber",
+        ("httpx2",),
+        served=True,
+        about="any server that OpenAI's clients can use",
     ),
     "reader": EngineSpec(
         "backbone",
