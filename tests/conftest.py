@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,10 @@ import pytest
 import soundfile
 
 ROOT = Path(__file__).parent.parent
+
+# A shell's background job ignores SIGINT and hands that on; the programs under test have to get it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _shared(variable: str, folder: str) -> Path:
