@@ -8,12 +8,13 @@ This module knows no engine.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmcli.errors import EngineError, UsageError, did_you_mean
 from mmcli.stages import Audio, Window
+from mmcli.threads import closable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from mmcli.stages import AudioSource, TranscribeOptions, Transcriber, VadOptions, VoiceDetector
 
-T = TypeVar("T")
 
 WINDOWINGS = ("vad", "sequential")
 
@@ -75,7 +75,7 @@ def clip_pairs(times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
 
 def clipped(speech: Iterable[Window], clips: tuple[tuple[float, float], ...]) -> Generator[Window, None, None]:
     """The parts of windows that lie within (start, end) clips in seconds, cut to the sample; all where there are none."""
-    with closing(_own(speech)) as source:
+    with closing(closable(speech)) as source:
         for window in source:
             if not clips:
                 yield window
@@ -91,7 +91,7 @@ def clipped(speech: Iterable[Window], clips: tuple[tuple[float, float], ...]) ->
 def _until(blocks: Iterable[Audio], end: float) -> Generator[Audio, None, None]:
     """The blocks of the first `end` seconds; the rest is not asked for."""
     seconds = 0.0
-    with closing(_own(blocks)) as source:
+    with closing(closable(blocks)) as source:
         for block in source:
             left = end - seconds
             if block.seconds >= left:
@@ -110,7 +110,7 @@ def pack(
     A window comes when the next one does not fit any more or when none follows. Times stay those of the source.
     """
     held: list[Window] = []
-    with closing(_own(speech)) as source:
+    with closing(closable(speech)) as source:
         for window in source:
             too_long = held and window.start + window.audio.seconds - held[0].start > longest_s
             if too_long or (held and any(held[-1].start < time <= window.start for time in apart)):
@@ -141,7 +141,10 @@ def utterances(blocks: Iterable[Audio], detector: VoiceDetector, options: VadOpt
     """
     _check(options)
     cutter = _Cutter(detector.rate, detector.frame, options)
-    with closing(_own(blocks)) as source, closing(_own(detector.probabilities(cutter.keep(source)))) as probabilities:
+    with (
+        closing(closable(blocks)) as source,
+        closing(closable(detector.probabilities(cutter.keep(source)))) as probabilities,
+    ):
         for probability in probabilities:
             window = cutter.hear(probability)
             if window is not None:
@@ -149,17 +152,6 @@ def utterances(blocks: Iterable[Audio], detector: VoiceDetector, options: VadOpt
         window = cutter.flush()
         if window is not None:
             yield window
-
-
-def _own(items: Iterable[T]) -> Generator[T, None, None]:
-    """The same items from a generator whose closing closes what they come from."""
-    iterator = iter(items)
-    try:
-        yield from iterator
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
 
 
 def _check(options: VadOptions) -> None:

@@ -1,4 +1,7 @@
-"""The one place where stages run side by side: a bounded hand-over that keeps order and carries exceptions."""
+"""How stages are joined: a bounded hand-over that keeps order and carries exceptions, and closing that goes through.
+
+This is the one place where threads are started between stages.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -45,6 +48,17 @@ class Channel(queue.Queue[T]):
             except queue.Empty:
                 if self._stopped.is_set() and self.empty():
                     return
+
+
+def closable(items: Iterable[T]) -> Generator[T, None, None]:
+    """The same items from a generator whose closing closes what they come from."""
+    iterator = iter(items)
+    try:
+        yield from iterator
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
 
 
 @dataclass(frozen=True, slots=True)

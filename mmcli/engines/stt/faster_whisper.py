@@ -22,6 +22,7 @@ from mmcli.engines.stt.whisper_conversion import converted
 from mmcli.engines.stt.whisper_settings import check, library_options, sequential_options
 from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError, did_you_mean
 from mmcli.stages import Decoding, Segment, Word
+from mmcli.threads import closable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -78,7 +79,7 @@ class FasterWhisper:
         check(options)
         language = self._known_language(options)
         self._check_tokens(options)
-        with closing(_closable(windows)) as source:
+        with closing(closable(windows)) as source:
             if options.windowing == "sequential":
                 heard = self._sequential(source, language, options)
             else:
@@ -292,16 +293,6 @@ class _Before:
         reset = last is not None and last.temperature > options.prompt_reset_on_temperature
         if reset or not options.condition_on_previous_text:
             self.tokens = []
-
-
-def _closable(windows: Iterable[Window]) -> Generator[Window, None, None]:
-    iterator = iter(windows)
-    try:
-        yield from iterator
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
 
 
 def _at_once(model: Any, windows: list[Window], given: dict[str, Any]) -> list[tuple[Window, Any]]:

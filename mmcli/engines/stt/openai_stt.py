@@ -28,9 +28,10 @@ from mmcli import __version__, store
 from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError, EngineError, MissingModel, MmcliError, UsageError, did_you_mean
 from mmcli.stages import Segment, Word
+from mmcli.threads import closable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -95,7 +96,7 @@ class OpenAiTranscriber:
         path = _TASKS[options.task]
         limits = httpx2.Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_S))
         with (
-            closing(_closable(windows)) as source,
+            closing(closable(windows)) as source,
             httpx2.Client(base_url=self._base, headers=self._headers, timeout=limits) as client,
         ):
             ask = _Ask(client, path, given, options.word_timestamps)
@@ -344,13 +345,3 @@ def _words(parts: Any, bounds: tuple[float, float]) -> list[Word]:
             known = _is_number(chance) and 0 <= chance <= 1
             words.append(Word(text, start, end, float(chance) if known else None))
     return words
-
-
-def _closable(windows: Iterable[Window]) -> Generator[Window, None, None]:
-    iterator = iter(windows)
-    try:
-        yield from iterator
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from mmcli.engines.options import refuse_others
 from mmcli.engines.stt import sphinx_worker
 from mmcli.errors import ConfigError, EngineError, UsageError
 from mmcli.stages import Segment, Word
-from mmcli.threads import Channel, merge
+from mmcli.threads import Channel, closable, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,7 +73,7 @@ class PocketSphinx:
         def feed() -> Iterator[tuple[int, _Heard]]:
             number = 0
             try:
-                with _closing(iter(windows)) as source:
+                with closing(closable(windows)) as source:
                     for window in source:
                         if not jobs.send((number, window)):
                             return
@@ -114,16 +114,6 @@ def _check_language(language: str | None) -> None:
             f'pocketsphinx understands English only, not "{language}"',
             "choose another model with --model (mmcli models list --role stt)",
         )
-
-
-@contextmanager
-def _closing(items: Iterator[Window]) -> Iterator[Iterator[Window]]:
-    try:
-        yield items
-    finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            close()
 
 
 def _in_order(heard: Iterable[tuple[int, _Heard]]) -> Iterator[Segment]:

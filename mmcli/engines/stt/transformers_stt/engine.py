@@ -18,6 +18,7 @@ from mmcli.engines.stt.transformers_stt import loading
 from mmcli.engines.stt.transformers_stt.families import FAMILIES
 from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError, did_you_mean
 from mmcli.stages import Segment, Word
+from mmcli.threads import closable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -139,15 +140,10 @@ class TransformersTranscriber:
 
 def _batches(windows: Iterable[Window], size: int) -> Generator[list[Window], None, None]:
     """Windows that hold samples, up to `size` at once. Closing it closes them."""
-    iterator = iter(windows)
-    try:
-        held = (window for window in iterator if len(window.audio.samples))
+    with closing(closable(windows)) as source:
+        held = (window for window in source if len(window.audio.samples))
         while batch := list(islice(held, size)):
             yield batch
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
 
 
 def _long_enough(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
