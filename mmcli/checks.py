@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CASCADE = ("vad", "stt", "backbone", "tts")
 DEFAULT_DETECTOR = "silero"
+# What comes with mmcli itself is for trying pipelines.
+_FAKE = "embedded:mmcli"
 
 # What goes into and comes out of each role, whatever else a model can take.
 _FLOW: dict[str, tuple[str | None, str | None]] = {
@@ -105,13 +107,15 @@ def ready(spec: PipelineSpec, catalogue: Catalogue) -> bool:
 def best_installed(catalogue: Catalogue) -> PipelineSpec:
     """The pipeline `auto`: the user's own of that name, else the first model of each role that is installed.
 
-    The catalogue lists the models of a role from the best to the least.
+    The catalogue lists the models of a role from the best to the least. A role of which nothing is installed is left out:
+    the fakes stand in for nothing.
     """
     if AUTO in catalogue.pipelines:
         return catalogue.pipelines[AUTO]
     spec = PipelineSpec(AUTO, {}, {}, {})
     for role in CASCADE:
-        card = next((card for card in catalogue.models.values() if card.role == role and _installed(card)), None)
+        cards = (card for card in catalogue.models.values() if card.role == role and card.source != _FAKE)
+        card = next(filter(_installed, cards), None)
         if card is not None:
             spec = spec.with_models({role: card.name}, "the best that is installed")
     return spec

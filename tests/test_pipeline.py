@@ -222,7 +222,13 @@ def test_auto_takes_the_first_model_of_each_role_that_is_installed(tmp_path: Pat
     spec = best_installed(read_catalogue())
     assert spec.models == {"vad": "silero", "stt": "pocketsphinx", "backbone": "reader", "tts": "espeak"}
     missing = f'[models.espeak]\nsource = "path:{tmp_path}/none"\n'
-    assert best_installed(_catalogue(tmp_path, missing)).models["tts"] == "fake-tts"
+    assert best_installed(_catalogue(tmp_path, missing)).models == {k: v for k, v in spec.models.items() if k != "tts"}
+
+
+def test_auto_never_puts_a_fake_in_the_place_of_what_is_missing(tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path, f'[models.espeak]\nsource = "path:{tmp_path}/none"\n')
+    with pytest.raises(ConfigError, match='pipeline "auto" has no tts'):
+        build(best_installed(catalogue), catalogue, ("tts",))
 
 
 def test_auto_can_be_the_users_own(tmp_path: Path) -> None:
