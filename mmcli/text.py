@@ -25,14 +25,15 @@ def _segmenter(language: str) -> Any:
     return pysbd.Segmenter(language=language if language in known else "en", clean=False)
 
 
-def visible(text: str, keep: str = "\n\t") -> str:
+def visible(text: str, keep: str = "\n\t", instead: str = "") -> str:
     """The text without what could steer a terminal or hide itself: control, format and unassigned characters.
 
-    Joiners and marks that scripts and emoji need stay; `keep` names control characters that stay too.
+    Joiners and marks that scripts and emoji need stay; `keep` names control characters that stay too, `instead` is put
+    in the place of what goes.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c for c in text if c in keep or c in _JOINERS or unicodedata.category(c) not in _UNSAFE)
+    return "".join(c if c in keep or c in _JOINERS or unicodedata.category(c) not in _UNSAFE else instead for c in text)
 
 
 def sentences(pieces: Iterable[str], language: str = "en") -> Iterator[str]:

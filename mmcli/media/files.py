@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import secrets
 import select
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mmcli.errors import InputError, OutputError, did_you_mean
+from mmcli.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +27,11 @@ _PIPE_POLL_S = 0.2
 _CHUNK = 1 << 16
 # Names looked through for "did you mean"; a folder of millions must not make a typing mistake slow.
 _MAX_NAMES = 5000
-# Control characters, line and paragraph separators, what turns the direction of writing, halves of characters.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
 
 
 def display_name(text: object) -> str:
     """`text` made safe for a terminal: control, escape, bidi and undecodable characters become U+FFFD."""
-    return _UNSAFE.sub("\ufffd", str(text))
+    return visible(str(text), keep="", instead="\ufffd")
 
 
 def source_name(path: str | Path) -> str:
