@@ -209,7 +209,7 @@ class Cascade:
         options: SpeakOptions = self._options["tts"]
         return self.tts.speak(sentences(pieces, options.language or "en"), options)
 
-    def run(self, turn: Turn) -> Iterator[Event]:
+    def run(self, turn: Turn) -> Generator[Event, None, None]:
         """Heard, Said and Spoke as they happen, Done at the end. Closing the generator interrupts every stage."""
         clock = _Clock(self._timings)
         texts = [turn.text] if turn.text else []
@@ -305,7 +305,7 @@ class EndToEnd:
         self.origin = _with_state(origin, (model,))
         self._timings = timings
 
-    def run(self, turn: Turn) -> Iterator[Event]:
+    def run(self, turn: Turn) -> Generator[Event, None, None]:
         """Said and Spoke as they happen, Done at the end."""
         clock = _Clock(self._timings)
         with closing(clock.timed("e2e", self.model.converse(turn, self._options), "first_event")) as events:

@@ -53,7 +53,7 @@ def ask(
     cascade = build(spec, catalogue, roles)
     answer: list[str] = []
     turn = Turn(text=question.strip(), attachments=attachments)
-    with closing(cascade.run(turn)) as events:  # type: ignore[type-var]  # a generator, as every run is
+    with closing(cascade.run(turn)) as events:
         for event in events:
             if isinstance(event, Said):
                 answer.append(event.text)
