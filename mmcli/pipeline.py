@@ -229,13 +229,17 @@ class Cascade:
         """What is said, while the backbone already looks at what it is about."""
         segments = clock.timed("stt", self.transcribe(audio), "first_heard")
 
-        def hear() -> Iterator[Heard]:
+        def hear() -> Generator[Heard, None, None]:
             with closing(segments):
                 yield from map(Heard, segments)
 
+        backbone = self.backbone
+        if backbone is None or not parts:
+            # In this thread, closing reaches the recognizer at once.
+            return hear()
+
         def look() -> Iterator[Heard]:
-            if self.backbone is not None and parts:
-                self.backbone.prepare(parts)
+            backbone.prepare(parts)
             yield from ()
 
         return merge(hear(), look())
