@@ -20,7 +20,8 @@ from pathlib import Path
 from mmcli.catalogue import read_catalogue
 from mmcli.engines import load
 from mmcli.media.image import open_image
-from mmcli.stages import AnswerOptions, Conversation, Message
+from mmcli.options import AnswerOptions
+from mmcli.stages import Conversation, Message
 
 ROOT = Path(__file__).parent.parent
 TEXT = {"i04", "i05", "i06", "i08", "i09", "i10", "i11", "i12", "i26", "i48"}

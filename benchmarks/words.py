@@ -22,8 +22,8 @@ import jiwer
 from mmcli.catalogue import read_catalogue
 from mmcli.engines import load
 from mmcli.media.audio import open_audio
+from mmcli.options import TranscribeOptions, VadOptions
 from mmcli.speech import utterances
-from mmcli.stages import TranscribeOptions, VadOptions
 
 DATA = Path(os.environ.get("MMCLI_DATA") or Path(__file__).parents[2] / "shared" / "data")
 

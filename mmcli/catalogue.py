@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from mmcli import cache, families
 from mmcli.errors import ConfigError, MissingModel, did_you_mean
-from mmcli.stages import OPTIONS, ROLES
+from mmcli.options import OPTIONS
+from mmcli.stages import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 AUTO = "auto"
 """The pipeline of whatever is the best here; checks.py finds it out."""
-MODALITIES = ("audio", "text", "image", "document")
+MODALITIES = ("audio", "text", "image", "document", "video")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +192,15 @@ def make_options(role: str, given: Mapping[str, Any], origins: Mapping[str, str]
     return cls(**values)
 
 
-_ROWS = {"tuple[float, ...]": "float", "tuple[int, ...]": "int"}
+_ROWS = {"tuple[float, ...]": "float", "tuple[int, ...]": "int", "tuple[str, ...]": "str"}
 
 
 def _option(value: Any, annotation: str, where: str) -> Any:
     """A value as the option has it: rows of numbers as tuples, a bound that is infinite as None, which is none."""
     if annotation in _ROWS:
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where} must be a list of numbers, not {value!r}")
+            what = "strings" if _ROWS[annotation] == "str" else "numbers"
+            raise ConfigError(f"{where} must be a list of {what}, not {value!r}")
         return tuple(_option(item, _ROWS[annotation], where) for item in value)
     _check_type(value, annotation, where)
     if annotation.startswith("float") and value is not None:

@@ -30,25 +30,24 @@ from mmcli.stages import (
     Said,
     Spoke,
     TextLine,
+    Usage,
 )
 from mmcli.text import sentences
-from mmcli.threads import Channel, merge
+from mmcli.threads import Channel, closable, merge
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from mmcli.catalogue import Catalogue, ModelCard, PipelineSpec
+    from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
     from mmcli.stages import (
-        AnswerOptions,
         Audio,
         Backbone,
         Event,
         Part,
         Segment,
-        SpeakOptions,
         SpeechModel,
         Synthesizer,
-        TranscribeOptions,
         Transcriber,
         Turn,
         VoiceDetector,
@@ -138,7 +137,17 @@ class _Clock:
 
     def __init__(self, timings: Mapping[str, float]) -> None:
         self.timings = dict(timings)
+        self.usage: Usage | None = None
         self._started = time.perf_counter()
+
+    def texts(self, pieces: Iterator[str | Usage]) -> Generator[str, None, None]:
+        """The backbone's text alone; what it says of its usage is kept."""
+        with closing(closable(pieces)) as source:
+            for piece in source:
+                if isinstance(piece, Usage):
+                    self.usage = piece
+                else:
+                    yield piece
 
     def timed(self, stage: str, items: Iterator[T], first: str | None = None) -> Generator[T, None, None]:
         """The items, with the time spent in making them added to the stage's."""
@@ -163,7 +172,10 @@ class _Clock:
     def done(self, origin: Mapping[str, Any]) -> Done:
         total = time.perf_counter() - self._started + self.timings.get("load", 0.0)
         timings = {stage: round(seconds, 4) for stage, seconds in {**self.timings, "total": total}.items()}
-        return Done(timings, {**origin, "timings": timings})
+        provenance = {**origin, "timings": timings}
+        if self.usage is not None:
+            provenance["usage"] = dataclasses.asdict(self.usage)
+        return Done(timings, provenance, self.usage)
 
 
 class Cascade:
@@ -248,7 +260,8 @@ class Cascade:
         if self.backbone is not None:
             options: AnswerOptions = self._options["backbone"]
             conversation = Conversation((Message("user", (*parts, *([text] if text else []))),))
-            pieces = clock.timed("backbone", self.backbone.answer(conversation, options), "first_text")
+            answer = clock.texts(self.backbone.answer(conversation, options))
+            pieces = clock.timed("backbone", answer, "first_text")
         else:
             pieces = clock.timed("backbone", iter([text] if text else []))
         if self.tts is not None:

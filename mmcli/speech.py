@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmcli.stages import AudioSource, TranscribeOptions, Transcriber, VadOptions, VoiceDetector
+    from mmcli.options import TranscribeOptions, VadOptions
+    from mmcli.stages import AudioSource, Transcriber, VoiceDetector
 
 
 WINDOWINGS = ("vad", "sequential")

@@ -6,7 +6,7 @@
 
 A stage is a synchronous generator: closing it interrupts it. One loaded stage serves any number of uses, one after the
 other or at the same time; what belongs to one use lives in the generator. Samples never travel without their rate.
-What a model *is* stands in its catalogue entry; how to run it *this time* stands in the options below.
+What a model *is* stands in its catalogue entry; how to run it *this time* stands in options.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
     from numpy.typing import NDArray
+
+    from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
 
 ROLES = ("vad", "stt", "backbone", "tts", "e2e")
 
@@ -149,15 +151,30 @@ class Document:
     pages: Callable[[], Iterator[Page]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Video:
+    """Moving pictures: each call of `frames()` decodes the chosen ones anew, as (seconds, RGB picture) in order of time.
+
+    `seconds` is how long it lasts, None where the container says nothing. `sound` is its sound track, None without one.
+    """
+
+    source: str
+    seconds: float | None
+    width: int
+    height: int
+    frames: Callable[[], Iterator[tuple[float, PIL.Image.Image]]]
+    sound: AudioSource | None = None
+
+
 # ---------------------------------------------------------------- conversation
 
-Attachment = Image | Document | AudioSource
-Part = str | Image | Document
+Attachment = Image | Document | Video | AudioSource
+Part = str | Image | Document | Video
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one side said: text, pictures and documents in the order in which they were given."""
+    """What one side said: text, pictures, documents and videos in the order in which they were given."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[Part, ...]
@@ -208,126 +225,26 @@ class Spoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took, in tokens of the model; `cached` of the prompt's were known from before and not read again."""
+
+    prompt: int
+    answer: int
+    cached: int = 0
+    finish: Literal["stop", "length"] = "stop"
+    """length: the answer was cut off at the most tokens that it may have."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a turn: seconds by stage, and what made the result."""
+    """The end of a turn: seconds by stage, what made the result, and what the backbone says of its answer."""
 
     timings: Mapping[str, float]
     provenance: Mapping[str, Any]
+    usage: Usage | None = None
 
 
 Event = Heard | Said | Spoke | Done
-
-
-# ---------------------------------------------------------------- options: how to run a stage this time
-
-
-@dataclass(frozen=True, slots=True)
-class VadOptions:
-    """Where speech is cut into utterances."""
-
-    threshold: float = 0.5
-    """Probability from which a frame counts as speech; it ends below this minus 0.15."""
-    min_speech_ms: int = 100
-    """Shorter bursts are noise."""
-    min_silence_ms: int = 500
-    """A pause that ends an utterance."""
-    speech_pad_ms: int = 300
-    """Kept before and after an utterance."""
-    max_speech_s: float = 30.0
-    """A longer utterance is cut at its quietest place."""
-
-
-@dataclass(frozen=True, slots=True)
-class TranscribeOptions:
-    """How to hear. From `task` on, an engine that cannot honour an option refuses it; None turns a threshold off."""
-
-    language: str | None = None
-    """ISO 639-1 code; None lets the model decide."""
-    word_timestamps: bool = False
-    fast: bool = False
-    """Trade accuracy for speed."""
-    clip_timestamps: tuple[float, ...] = ()
-    """start, end, start, end, ... in seconds; the last end may be left out. Nothing outside is heard."""
-    windowing: str = "vad"
-    """vad: speech is cut out of the stream. sequential: the model goes through the whole recording by itself."""
-    vad_filter: bool = False
-    """Sequential: leave out what is no speech."""
-    vad_parameters: tuple[tuple[str, float], ...] = ()
-    """Sequential: the fields of VadOptions that were given, filled in from those of the role vad."""
-    task: str = "transcribe"
-    """transcribe, or translate: into English."""
-    beam_size: int = 5
-    best_of: int = 5
-    patience: float = 1.0
-    length_penalty: float = 1.0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram_size: int = 0
-    temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    """Tried in turn until a result passes the thresholds."""
-    compression_ratio_threshold: float | None = 2.4
-    logprob_threshold: float | None = -1.0
-    no_speech_threshold: float | None = 0.6
-    condition_on_previous_text: bool = True
-    prompt_reset_on_temperature: float = 0.5
-    initial_prompt: str | None = None
-    prefix: str | None = None
-    hotwords: str | None = None
-    suppress_blank: bool = True
-    suppress_tokens: tuple[int, ...] = (-1,)
-    without_timestamps: bool | None = None
-    max_initial_timestamp: float = 1.0
-    prepend_punctuations: str = "\"'“¿([{-"
-    append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
-    multilingual: bool = False
-    """Detect the language of each window."""
-    max_new_tokens: int | None = None
-    hallucination_silence_threshold: float | None = None
-    """With word timestamps: leave out silence of this many seconds around what looks imagined."""
-    language_detection_threshold: float = 0.5
-    language_detection_segments: int = 1
-    """Windows that otherwise vote on the language."""
-    batched: bool = False
-    """Decode many windows at once, none knowing the text before it."""
-    batch_size: int = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """Where and how exactly the models of a pipeline compute; an engine takes of it what it has a use for."""
-
-    device: str = "auto"
-    """auto | cpu | cuda | cuda:N. Only auto may end on another device than the best one."""
-    compute_type: str = "auto"
-    """auto: the fastest on that device | default: as the weights are stored | int8 | float16 | ..."""
-    threads: int = 0
-    """On the CPU; 0 lets the engine decide."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerOptions:
-    max_new_tokens: int = 1024
-    """Upper bound of the answer's length, in tokens of the model (words where it has none)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeakOptions:
-    voice: str | None = None
-    language: str | None = None
-    """ISO 639-1 code; None is the voice's own."""
-    speed: float = 1.0
-    """1 is the voice's own pace, 2 twice as fast."""
-    pitch: float = 1.0
-    """1 is the voice's own pitch, 2 an octave higher."""
-
-
-OPTIONS: dict[str, type[Any]] = {
-    "vad": VadOptions,
-    "stt": TranscribeOptions,
-    "backbone": AnswerOptions,
-    "tts": SpeakOptions,
-    "e2e": AnswerOptions,
-    "runtime": Runtime,
-}
 
 
 # ---------------------------------------------------------------- stages
@@ -366,8 +283,8 @@ class Backbone(Protocol):
         """
         ...
 
-    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
-        """The answer to the last message, in pieces of text that joined make the whole."""
+    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
+        """The answer to the last message, in pieces of text that joined make the whole; last, where it is known, Usage."""
         ...
 
 

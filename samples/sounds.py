@@ -10,7 +10,7 @@ import soundfile
 from mmcli.catalogue import read_catalogue
 from mmcli.engines import load
 from mmcli.media.resampling import resample
-from mmcli.stages import SpeakOptions
+from mmcli.options import SpeakOptions
 
 if TYPE_CHECKING:
     from pathlib import Path

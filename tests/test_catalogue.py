@@ -10,7 +10,8 @@ from mmcli.catalogue import make_options, package_data, read_catalogue, user_con
 from mmcli.engines import ENGINES, spec_of
 from mmcli.errors import ConfigError
 from mmcli.families import FAMILIES
-from mmcli.stages import OPTIONS, ROLES, SpeakOptions
+from mmcli.options import OPTIONS, SpeakOptions
+from mmcli.stages import ROLES
 
 MODEL = '[models.mine]\nrole = "tts"\nengine = "espeak"\nsource = "embedded:espeakng_loader"\n'
 

@@ -17,22 +17,19 @@ from mmcli import engines
 from mmcli.catalogue import package_data, read_catalogue
 from mmcli.media.audio import open_audio
 from mmcli.media.image import open_image
+from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions, VadOptions
 from mmcli.speech import utterances
 from mmcli.stages import (
-    AnswerOptions,
     Audio,
     Backbone,
     Conversation,
     Message,
     Said,
-    SpeakOptions,
     SpeechModel,
     Spoke,
     Synthesizer,
-    TranscribeOptions,
     Transcriber,
     Turn,
-    VadOptions,
     VoiceDetector,
     Window,
 )

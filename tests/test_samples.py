@@ -21,20 +21,10 @@ from mmcli.catalogue import package_data, read_catalogue
 from mmcli.engines import load
 from mmcli.media.attachments import open_attachment
 from mmcli.media.audio import open_audio
+from mmcli.options import AnswerOptions, TranscribeOptions, VadOptions
 from mmcli.pipeline import build
 from mmcli.speech import utterances
-from mmcli.stages import (
-    AnswerOptions,
-    Audio,
-    Conversation,
-    Heard,
-    Message,
-    Said,
-    Spoke,
-    TranscribeOptions,
-    Turn,
-    VadOptions,
-)
+from mmcli.stages import Audio, Conversation, Heard, Message, Said, Spoke, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

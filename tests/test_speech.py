@@ -15,8 +15,9 @@ from mmcli import engines
 from mmcli.catalogue import read_catalogue
 from mmcli.errors import EngineError, UsageError
 from mmcli.media.audio import open_audio
+from mmcli.options import VadOptions
 from mmcli.speech import utterances
-from mmcli.stages import Audio, VadOptions, VoiceDetector, Window
+from mmcli.stages import Audio, VoiceDetector, Window
 
 RATE = 16000
 FRAME = 512

@@ -13,8 +13,9 @@ from mmcli import engines
 from mmcli.catalogue import read_catalogue
 from mmcli.errors import UsageError
 from mmcli.media.audio import open_audio
+from mmcli.options import TranscribeOptions, VadOptions
 from mmcli.speech import clip_pairs, clipped, pack, windows
-from mmcli.stages import Audio, AudioSource, TranscribeOptions, VadOptions, Window
+from mmcli.stages import Audio, AudioSource, Window
 
 RATE = 16000
 

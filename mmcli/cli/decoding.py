@@ -152,7 +152,7 @@ def hearing(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the role stt that the flags give, by the names of TranscribeOptions. UsageError."""
     from dataclasses import fields
 
-    from mmcli.stages import TranscribeOptions
+    from mmcli.options import TranscribeOptions
 
     given = {field.name: flags[field.name] for field in fields(TranscribeOptions) if field.name in flags}
     given["temperature"] = _temperatures(flags["temperature"], flags["temperature_increment_on_fallback"])

@@ -93,7 +93,8 @@ class _Story:
 
     def end(self, output: Path, seconds: float) -> None:
         """What was in the picture (already read, so at no cost), the reply and the times."""
-        from mmcli.stages import AnswerOptions, Conversation, Message
+        from mmcli.options import AnswerOptions
+        from mmcli.stages import Conversation, Message
 
         page = Conversation((Message("user", self._turn.attachments),))
         text = "".join(self._cascade.backbone.answer(page, AnswerOptions()))

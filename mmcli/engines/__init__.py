@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mmcli.errors import ConfigError, MissingPackage, did_you_mean
-from mmcli.stages import Runtime
+from mmcli.options import Runtime
 
 if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard

@@ -12,21 +12,14 @@ import numpy as np
 
 from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError, did_you_mean
-from mmcli.stages import Audio, Document, Image, Said, Segment, Spoke, Voice, Word
+from mmcli.stages import Audio, Document, Image, Said, Segment, Spoke, Usage, Video, Voice, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mmcli.catalogue import ModelCard
-    from mmcli.stages import (
-        AnswerOptions,
-        Conversation,
-        Part,
-        SpeakOptions,
-        TranscribeOptions,
-        Turn,
-        Window,
-    )
+    from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
+    from mmcli.stages import Conversation, Part, Turn, Window
 
 _RATE = 16000
 _WORD_S = 0.3
@@ -93,12 +86,16 @@ class FakeBackbone(_Fake):
     def prepare(self, parts: Iterable[Part]) -> None:
         """Nothing takes time here."""
 
-    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
+    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
+        refuse_others(options, ("max_new_tokens",), "the fake backbone")
         last = conversation.messages[-1]
         words = " ".join(["You gave me", ", ".join(_describe(part) for part in last.parts) + "."]).split(" ")
         for index, word in enumerate(words[: options.max_new_tokens]):
             self.wait()
             yield word if index == 0 else " " + word
+        prompt = sum(len(message.text.split()) for message in conversation.messages)
+        shown = min(len(words), options.max_new_tokens)
+        yield Usage(prompt, shown, finish="stop" if shown == len(words) else "length")
 
 
 def _describe(part: Part) -> str:
@@ -107,6 +104,8 @@ def _describe(part: Part) -> str:
         return f"a picture of {part.width} by {part.height} pixels, red {red} green {green} blue {blue}"
     if isinstance(part, Document):
         return f"a document of {part.page_count} pages"
+    if isinstance(part, Video):
+        return f"a video of {sum(1 for _ in part.frames())} pictures"
     return f'the text "{part}"'
 
 

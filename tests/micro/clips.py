@@ -13,7 +13,7 @@ import numpy as np
 from mmcli.catalogue import ModelCard
 from mmcli.engines.tts.espeak import Espeak
 from mmcli.media.resampling import resample
-from mmcli.stages import SpeakOptions
+from mmcli.options import SpeakOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

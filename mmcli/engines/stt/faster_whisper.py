@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.engines.stt.whisper_loading import Loaded
-    from mmcli.stages import Runtime, TranscribeOptions, Window
+    from mmcli.options import Runtime, TranscribeOptions
+    from mmcli.stages import Window
 
 _log = logging.getLogger(__name__)
 

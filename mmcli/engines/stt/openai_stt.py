@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcli.catalogue import ModelCard
-    from mmcli.stages import TranscribeOptions, Window
+    from mmcli.options import TranscribeOptions
+    from mmcli.stages import Window
 
 _LOG = logging.getLogger(__name__)
 _OPENAI = "https://api.openai.com/v1"

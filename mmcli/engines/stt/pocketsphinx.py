@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcli.catalogue import ModelCard
-    from mmcli.stages import TranscribeOptions, Window
+    from mmcli.options import TranscribeOptions
+    from mmcli.stages import Window
 
 # Each takes about 130 MB, and a program that hears should not need half a gigabyte.
 _MAX_WORKERS = 2

@@ -24,7 +24,7 @@ from mmcli.errors import EngineError, MissingModel, MissingPackage, MmcliError, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mmcli.stages import Runtime
+    from mmcli.options import Runtime
 
 __all__ = ["LANGUAGES", "BatchedInferencePipeline", "Loaded", "Place", "load", "pad_or_trim"]
 

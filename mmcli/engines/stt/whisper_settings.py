@@ -8,7 +8,7 @@ from mmcli.engines.options import refuse_others
 from mmcli.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from mmcli.stages import TranscribeOptions
+    from mmcli.options import TranscribeOptions
 
 TASKS = ("transcribe", "translate")
 _VAD_NAMES = {

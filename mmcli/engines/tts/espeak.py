@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mmcli.catalogue import ModelCard
-    from mmcli.stages import SpeakOptions
+    from mmcli.options import SpeakOptions
 
 DEFAULT_VOICE = "en-us"
 

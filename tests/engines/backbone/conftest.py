@@ -14,7 +14,8 @@ import qrcode
 from mmcli.catalogue import read_catalogue
 from mmcli.engines import load
 from mmcli.media.image import open_image
-from mmcli.stages import AnswerOptions, Conversation, Message
+from mmcli.options import AnswerOptions
+from mmcli.stages import Conversation, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,8 @@ from mmcli.engines.backbone.reader.question import parse
 from mmcli.errors import ConfigError, EngineError
 from mmcli.media.document import open_document
 from mmcli.media.image import open_image
-from mmcli.stages import AnswerOptions, Backbone, Conversation, Document, Image, Message, Page
+from mmcli.options import AnswerOptions
+from mmcli.stages import Backbone, Conversation, Document, Image, Message, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -344,7 +345,7 @@ def test_a_sloping_page_is_read_line_by_line() -> None:
 def test_recognition_is_loaded_by_the_first_picture_only(card: ModelCard) -> None:
     code = (
         "import sys; from mmcli.catalogue import read_catalogue; from mmcli.engines import load;"
-        "from mmcli.media.document import open_document; from mmcli.stages import *;"
+        "from mmcli.media.document import open_document; from mmcli.stages import *; from mmcli.options import *;"
         "reader = load(read_catalogue().model('reader'));"
         "note = open_document(b'Total: 3.50', 'a.txt');"
         "print(''.join(reader.answer(Conversation((Message('user', (note, 'total?')),)), AnswerOptions())));"

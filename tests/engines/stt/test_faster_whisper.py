@@ -24,7 +24,8 @@ from mmcli.catalogue import ModelCard
 from mmcli.engines.stt import whisper_loading as loading
 from mmcli.engines.stt.whisper_loading import Place, step_down
 from mmcli.errors import EngineError, MissingModel, MissingPackage, MmcliError, UsageError
-from mmcli.stages import Audio, Runtime, Segment, TranscribeOptions, Window
+from mmcli.options import Runtime, TranscribeOptions
+from mmcli.stages import Audio, Segment, Window
 
 EXACT = Runtime(device="cpu", compute_type="float32", threads=2)
 # No sampling: every result is the same each time.
@@ -354,7 +355,8 @@ import resource, sys
 import numpy as np
 from mmcli import engines
 from mmcli.catalogue import ModelCard
-from mmcli.stages import Audio, Runtime, TranscribeOptions, Window
+from mmcli.options import Runtime, TranscribeOptions
+from mmcli.stages import Audio, Window
 
 card = ModelCard("whisper", "stt", "faster-whisper", "path:" + sys.argv[1])
 stt = engines.load(card, Runtime(device="cpu", compute_type="float32", threads=1))

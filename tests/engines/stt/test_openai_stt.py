@@ -24,7 +24,8 @@ from mmcli.catalogue import ModelCard
 from mmcli.engines.stt import openai_stt
 from mmcli.engines.stt.openai_stt import OpenAiTranscriber
 from mmcli.errors import ConfigError, EngineError, MissingModel, UsageError
-from mmcli.stages import Audio, Segment, TranscribeOptions, Transcriber, Window
+from mmcli.options import TranscribeOptions
+from mmcli.stages import Audio, Segment, Transcriber, Window
 
 PLAIN = TranscribeOptions()
 WORDS = replace(PLAIN, word_timestamps=True)

@@ -22,7 +22,8 @@ from mmcli.catalogue import read_catalogue
 from mmcli.engines.stt.pocketsphinx import PocketSphinx
 from mmcli.errors import ConfigError, EngineError, InputError, UsageError
 from mmcli.media.audio import open_audio
-from mmcli.stages import Audio, TranscribeOptions, Window
+from mmcli.options import TranscribeOptions
+from mmcli.stages import Audio, Window
 
 CARD = read_catalogue().model("pocketsphinx")
 FAST = TranscribeOptions(fast=True)

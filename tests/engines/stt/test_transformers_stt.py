@@ -28,7 +28,8 @@ from mmcli.engines.stt.transformers_stt.engine import TransformersTranscriber
 from mmcli.engines.stt.transformers_stt.families import FAMILIES
 from mmcli.errors import ConfigError, EngineError, MissingModel, MissingPackage, UsageError
 from mmcli.media.audio import open_audio
-from mmcli.stages import Audio, Runtime, Segment, TranscribeOptions, Transcriber, Window
+from mmcli.options import Runtime, TranscribeOptions
+from mmcli.stages import Audio, Segment, Transcriber, Window
 
 
 def _tiny() -> Any:

@@ -15,7 +15,8 @@ from mmcli import engines
 from mmcli.catalogue import ModelCard
 from mmcli.engines.tts.espeak import Espeak
 from mmcli.errors import ConfigError, EngineError, MissingPackage, UsageError
-from mmcli.stages import SpeakOptions, Synthesizer
+from mmcli.options import SpeakOptions
+from mmcli.stages import Synthesizer
 
 CARD = ModelCard("espeak", "tts", "espeak", "embedded:espeakng_loader")
 VOWELS = "We were away a year ago. Our animal will yell all along a long lane, you and I may marry now."
@@ -244,7 +245,7 @@ ENGINE = """
 import zlib, numpy
 from mmcli.catalogue import read_catalogue
 from mmcli.engines import load
-from mmcli.stages import SpeakOptions
+from mmcli.options import SpeakOptions
 speaking = load(read_catalogue().model("espeak")).speak(
     ["Two coffees, please: 7.80 € in total."], SpeakOptions(voice="en-gb+f3", speed=1.2))
 sound = numpy.concatenate([block.samples for block in speaking])
@@ -266,7 +267,7 @@ import resource, sys
 from itertools import islice
 from mmcli.catalogue import read_catalogue
 from mmcli.engines import load
-from mmcli.stages import SpeakOptions
+from mmcli.options import SpeakOptions
 espeak = load(read_catalogue().model("espeak"))
 text = "hello there " * 85000
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -288,7 +289,7 @@ INTERRUPTED = """
 import os, signal, threading
 from mmcli.catalogue import read_catalogue
 from mmcli.engines import load
-from mmcli.stages import SpeakOptions
+from mmcli.options import SpeakOptions
 espeak = load(read_catalogue().model("espeak"))
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:

@@ -9,6 +9,7 @@ from mmcli.engines.backbone.reader import answer, facts, layout
 from mmcli.engines.backbone.reader.library import Library
 from mmcli.engines.backbone.reader.question import Question, parse
 from mmcli.engines.backbone.reader.sheet import Sheet, clean, name_of
+from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError
 from mmcli.stages import Document, Image
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.engines.backbone.reader.find import Finding
-    from mmcli.stages import AnswerOptions, Conversation, Part
+    from mmcli.options import AnswerOptions
+    from mmcli.stages import Conversation, Part
 
 Attachment = Image | Document
 Told = tuple[str, "Finding"]
@@ -52,7 +54,11 @@ class Reader:
                     leaf.sheet(False)
 
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str]:
-        """The answer in sentences and lines; closing stops between pages. `max_new_tokens` bounds the words."""
+        """The answer in sentences and lines; closing stops between pages. `max_new_tokens` bounds the words.
+
+        UsageError for any other option.
+        """
+        refuse_others(options, ("max_new_tokens", "detail"), "the reader")
         yield from _bounded(self._pieces(conversation), options.max_new_tokens)
 
     def _pieces(self, conversation: Conversation) -> Iterator[str]:
@@ -143,7 +149,7 @@ class Reader:
 def _attachments(conversation: Conversation) -> list[list[Attachment]]:
     """The attachments of each of the user's messages that has some, the newest message first."""
     groups = [
-        [part for part in message.parts if not isinstance(part, str)]
+        [part for part in message.parts if isinstance(part, Attachment)]
         for message in reversed(conversation.messages)
         if message.role == "user"
     ]

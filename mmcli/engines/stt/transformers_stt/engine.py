@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcli.catalogue import ModelCard
-    from mmcli.stages import Runtime, TranscribeOptions, Window
+    from mmcli.options import Runtime, TranscribeOptions
+    from mmcli.stages import Window
 
     Hear = Callable[[list[NDArray[np.float32]]], list[list[Segment]]]
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcli.engines.stt.transformers_stt.loading import Loaded
-    from mmcli.stages import Segment, TranscribeOptions
+    from mmcli.options import TranscribeOptions
+    from mmcli.stages import Segment
 
 _METASPACE = "▁"
 # What the feature extractor appends, beyond the delay, so that the last words come out.

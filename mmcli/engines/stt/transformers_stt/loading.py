@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.engines.stt.transformers_stt.families import Family
-    from mmcli.stages import Runtime
+    from mmcli.options import Runtime
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcli.engines.stt.transformers_stt.loading import Loaded
-    from mmcli.stages import TranscribeOptions
+    from mmcli.options import TranscribeOptions
 
 OPTIONS = (
     *("task", "temperature", "logprob_threshold", "no_speech_threshold", "multilingual"),

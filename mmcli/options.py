@@ -1,0 +1,141 @@
+"""How to run a stage this time: one frozen dataclass for each role, as TOML and flags fill it in.
+
+What a model *is* stands in its catalogue entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class VadOptions:
+    """Where speech is cut into utterances."""
+
+    threshold: float = 0.5
+    """Probability from which a frame counts as speech; it ends below this minus 0.15."""
+    min_speech_ms: int = 100
+    """Shorter bursts are noise."""
+    min_silence_ms: int = 500
+    """A pause that ends an utterance."""
+    speech_pad_ms: int = 300
+    """Kept before and after an utterance."""
+    max_speech_s: float = 30.0
+    """A longer utterance is cut at its quietest place."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeOptions:
+    """How to hear. From `task` on, an engine that cannot honour an option refuses it; None turns a threshold off."""
+
+    language: str | None = None
+    """ISO 639-1 code; None lets the model decide."""
+    word_timestamps: bool = False
+    fast: bool = False
+    """Trade accuracy for speed."""
+    clip_timestamps: tuple[float, ...] = ()
+    """start, end, start, end, ... in seconds; the last end may be left out. Nothing outside is heard."""
+    windowing: str = "vad"
+    """vad: speech is cut out of the stream. sequential: the model goes through the whole recording by itself."""
+    vad_filter: bool = False
+    """Sequential: leave out what is no speech."""
+    vad_parameters: tuple[tuple[str, float], ...] = ()
+    """Sequential: the fields of VadOptions that were given, filled in from those of the role vad."""
+    task: str = "transcribe"
+    """transcribe, or translate: into English."""
+    beam_size: int = 5
+    best_of: int = 5
+    patience: float = 1.0
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    """Tried in turn until a result passes the thresholds."""
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    condition_on_previous_text: bool = True
+    prompt_reset_on_temperature: float = 0.5
+    initial_prompt: str | None = None
+    prefix: str | None = None
+    hotwords: str | None = None
+    suppress_blank: bool = True
+    suppress_tokens: tuple[int, ...] = (-1,)
+    without_timestamps: bool | None = None
+    max_initial_timestamp: float = 1.0
+    prepend_punctuations: str = "\"'“¿([{-"
+    append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
+    multilingual: bool = False
+    """Detect the language of each window."""
+    max_new_tokens: int | None = None
+    hallucination_silence_threshold: float | None = None
+    """With word timestamps: leave out silence of this many seconds around what looks imagined."""
+    language_detection_threshold: float = 0.5
+    language_detection_segments: int = 1
+    """Windows that otherwise vote on the language."""
+    batched: bool = False
+    """Decode many windows at once, none knowing the text before it."""
+    batch_size: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where and how exactly the models of a pipeline compute; an engine takes of it what it has a use for."""
+
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:N. Only auto may end on another device than the best one."""
+    compute_type: str = "auto"
+    """auto: the fastest on that device | default: as the weights are stored | int8 | float16 | bfloat16 | float32 | ..."""
+    threads: int = 0
+    """On the CPU; 0 lets the engine decide."""
+    quantize: str | None = None
+    """int8 | int4: weights are made smaller while they load."""
+    attention: str | None = None
+    """Which way of computing attention, by the library's name for it."""
+    trust_remote_code: bool = False
+    """Whether a folder's own code may run; the model's catalogue entry has to allow it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """How to answer. From `temperature` on, None is the model's own way, and an engine that cannot honour one refuses it."""
+
+    max_new_tokens: int = 1024
+    """Upper bound of the answer's length, in tokens of the model (words where it has none)."""
+    temperature: float | None = None
+    """0 always takes the likeliest token."""
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    """Above 1 avoids what was said."""
+    seed: int | None = None
+    """Makes sampling repeatable on the same machine."""
+    stop: tuple[str, ...] = ()
+    """The answer ends before any of these."""
+    schema: str | None = None
+    """A JSON schema as JSON; the answer is a document that it allows."""
+    detail: str | None = None
+    """low | high | the most pixels of a side: how finely pictures are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakOptions:
+    voice: str | None = None
+    language: str | None = None
+    """ISO 639-1 code; None is the voice's own."""
+    speed: float = 1.0
+    """1 is the voice's own pace, 2 twice as fast."""
+    pitch: float = 1.0
+    """1 is the voice's own pitch, 2 an octave higher."""
+
+
+OPTIONS: dict[str, type[Any]] = {
+    "vad": VadOptions,
+    "stt": TranscribeOptions,
+    "backbone": AnswerOptions,
+    "tts": SpeakOptions,
+    "e2e": AnswerOptions,
+    "runtime": Runtime,
+}
