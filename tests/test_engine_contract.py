@@ -30,6 +30,7 @@ from mmcli.stages import (
     Synthesizer,
     Transcriber,
     Turn,
+    Usage,
     VoiceDetector,
     Window,
 )
@@ -50,6 +51,13 @@ CARDS = {
     **{card.name: card for card in read_catalogue().models.values() if not card.source.startswith("hf:")},
     "micro-whisper": read_catalogue().model(str(MODEL), "stt"),
 }
+
+
+def _text(answer: Iterator[str | Usage]) -> str:
+    """The text of an answer; what it took comes last, if it is told at all."""
+    *pieces, last = answer
+    assert all(isinstance(piece, str) for piece in pieces)
+    return "".join([*pieces, *([last] if isinstance(last, str) else [])])  # type: ignore[list-item]
 
 
 def _names(role: str) -> list[str]:
@@ -167,7 +175,7 @@ def test_no_windows_give_no_segments(name: str, stage: Any) -> None:
 def test_an_answer_depends_on_the_picture_and_the_question(name: str, stage: Any, sign: Path, red: Path) -> None:
     def answer(path: Path, question: str) -> str:
         conversation = Conversation((Message("user", (open_image(path), question)),))
-        return "".join(stage(name).answer(conversation, AnswerOptions()))
+        return _text(stage(name).answer(conversation, AnswerOptions()))
 
     one = answer(sign, "How far is Harbour?")
     assert one == answer(sign, "How far is Harbour?")
@@ -181,7 +189,7 @@ def test_looking_ahead_changes_no_answer(name: str, stage: Any, sign: Path) -> N
     one, other = open_image(sign), open_image(sign)
     stage(name).prepare((one,))
     answers = {
-        "".join(stage(name).answer(Conversation((Message("user", (picture, question)),)), AnswerOptions()))
+        _text(stage(name).answer(Conversation((Message("user", (picture, question)),)), AnswerOptions()))
         for picture in (one, other)
     }
     assert len(answers) == 1
@@ -190,7 +198,7 @@ def test_looking_ahead_changes_no_answer(name: str, stage: Any, sign: Path) -> N
 @pytest.mark.parametrize("name", _names("backbone"))
 def test_an_answer_is_bounded_and_can_be_closed(name: str, stage: Any, sign: Path) -> None:
     conversation = Conversation((Message("user", (open_image(sign), "How far is Harbour?")),))
-    short = "".join(stage(name).answer(conversation, AnswerOptions(max_new_tokens=2)))
+    short = _text(stage(name).answer(conversation, AnswerOptions(max_new_tokens=2)))
     assert 1 <= len(short.split()) <= 2
     pieces = stage(name).answer(conversation, AnswerOptions())
     assert next(pieces)

@@ -118,7 +118,9 @@ def test_the_stream_is_heard_with_times_of_the_file_and_told_in_full(mmcli: Run,
     assert document["language"] == "de"
     provenance = document["provenance"]
     assert (provenance["device"], provenance["fallbacks"]) == ("cpu", [])
-    assert provenance["options"]["runtime"] == {"device": "cpu", "compute_type": "float32", "threads": 2}
+    assert (
+        provenance["options"]["runtime"].items() >= {"device": "cpu", "compute_type": "float32", "threads": 2}.items()
+    )
 
 
 def test_only_the_clips_are_heard(mmcli: Run, config: Path, long: Path) -> None:
