@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mmcli import store
+from mmcli.engines import torch_runtime
 from mmcli.engines.options import refuse_others
 from mmcli.engines.stt.transformers_stt import loading
 from mmcli.engines.stt.transformers_stt.families import FAMILIES
@@ -45,7 +46,7 @@ class TransformersTranscriber:
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """Loads the weights. ConfigError for a setting or an architecture that is unknown; else as `loading.load`."""
         folder = store.locate(card)
-        name = loading.architecture(card, folder)
+        name = torch_runtime.architecture(card, folder)
         family = FAMILIES.get(name)
         if family is None:
             raise ConfigError(
@@ -128,11 +129,11 @@ class TransformersTranscriber:
         except MmcliError:
             raise
         except Exception as error:
-            reason = loading.one_line(error)
-            if not loading.is_memory(error):
+            reason = torch_runtime.one_line(error)
+            if not torch_runtime.is_memory(error):
                 raise EngineError(f'model "{self._card.name}" failed: {reason}') from error
             if len(batch) == 1:
-                raise loading.lacking(self._card, error) from error
+                raise torch_runtime.lacking(self._card, error) from error
             half = len(batch) // 2
         self.fallbacks.append(f"{self._card.name}: {self.device} batch size {len(batch)} -> {half} ({reason})")
         _LOG.warning(self.fallbacks[-1])

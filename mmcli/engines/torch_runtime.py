@@ -1,0 +1,129 @@
+"""What the engines of transformers share: where a model computes, in which numbers, and what of a folder is refused.
+
+Weights are read from safetensors only, and nothing reaches for the network. This module knows no engine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from mmcli.errors import EngineError, MissingModel, MissingPackage, UsageError
+from mmcli.families import CONFIG, file_names, read_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmcli.catalogue import ModelCard
+    from mmcli.options import Runtime
+
+DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# On a processor torch has no type of error for it.
+_MEMORY = re.compile(r"out of memory|alloc\w* failed|can'?t allocate|cannot allocate|bad_alloc", re.IGNORECASE)
+
+
+def first_device(runtime: Runtime) -> torch.device:
+    """Where the model is to compute. UsageError, or MissingPackage for a CUDA device that is not here."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", runtime.device, re.ASCII) is None:
+        raise UsageError(f'the device is auto, cpu, cuda or cuda:N, not "{runtime.device}"')
+    if runtime.threads < 0:
+        raise UsageError(f"--threads cannot be negative ({runtime.threads})")
+    name, _, index = runtime.device.partition(":")
+    count = 0 if name == "cpu" else torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and count == 0):
+        return torch.device("cpu")
+    if int(index or 0) >= count:
+        here = "none" if count == 0 else f"only {count}"
+        raise MissingPackage(
+            f"--device {runtime.device}: PyTorch finds {here} of the CUDA devices it would need",
+            "take --device auto or cpu, or install the NVIDIA driver and a build of torch for CUDA",
+        )
+    return torch.device("cuda", int(index or 0))
+
+
+def first_dtype(runtime: Runtime, device: torch.device) -> torch.dtype | str:
+    """The numbers to compute in; "auto" means as the weights are stored. UsageError for others than torch knows."""
+    kind = runtime.compute_type
+    if kind == "default":
+        return "auto"
+    if kind == "auto":
+        # Half the memory and twice the speed on a card; on a processor half precision is slower.
+        if device.type == "cpu":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if kind not in DTYPES:
+        raise UsageError(
+            f"--compute-type {kind} is not for models of transformers", f"auto, default, {', '.join(DTYPES)} are"
+        )
+    return DTYPES[kind]
+
+
+def set_up(runtime: Runtime) -> None:
+    """Threads as asked for, and the library's bars and remarks off the terminal."""
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)  # of the whole process: torch has no other way
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+
+
+def architecture(card: ModelCard, folder: Path) -> str:
+    """What config.json calls the model. MissingModel or EngineError where it names none."""
+    if not (folder / CONFIG).is_file():
+        raise MissingModel(f'model "{card.name}": {folder} has no {CONFIG}', "it has to be a folder of transformers")
+    names = read_config(folder).get("architectures")
+    if not isinstance(names, list) or not names or not isinstance(names[0], str):
+        raise damaged(card, folder, f"{CONFIG} names no architecture")
+    return names[0]
+
+
+def check_weights(card: ModelCard, folder: Path) -> None:
+    """EngineError where the weights are pickles, MissingModel where there are none."""
+    names = file_names(folder)
+    if any(name.endswith(".safetensors") for name in names):
+        return
+    pickles = [name for name in names if name.endswith(_PICKLES)]
+    if pickles:
+        raise EngineError(
+            f'model "{card.name}": its weights are pickles ({pickles[0]}), which may run any program',
+            "convert them to safetensors, or take another revision",
+        )
+    raise MissingModel(f'model "{card.name}": {folder} has no *.safetensors', "fetch it anew")
+
+
+def check_whole(card: ModelCard, folder: Path, told: dict[str, Any], expendable: tuple[str, ...] = ()) -> None:
+    """EngineError for tensors that a checkpoint lacks: drawn at random, they would make the model say anything.
+
+    `told` is the loading info of transformers; `expendable` are ends of names that may be missing.
+    """
+    lost = [str(name) for name in told["missing_keys"] if not str(name).endswith(expendable)]
+    lost += [str(name[0]) for name in told["mismatched_keys"]]
+    if lost:
+        raise damaged(card, folder, f"{len(lost)} of its tensors are missing or of the wrong shape, as {lost[0]}")
+
+
+def damaged(card: ModelCard, folder: Path, why: str) -> EngineError:
+    return EngineError(f'model "{card.name}": {folder} is no model that can be used ({why})', "fetch it anew")
+
+
+def is_memory(error: Exception) -> bool:
+    """Whether memory is what lacked."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(_MEMORY.search(str(error)))
+
+
+def lacking(card: ModelCard, error: BaseException) -> EngineError:
+    return EngineError(
+        f'model "{card.name}" does not fit into memory ({one_line(error)})',
+        "take a smaller model, --compute-type float16 or --device cpu",
+    )
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
