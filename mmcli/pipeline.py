@@ -32,7 +32,7 @@ from mmcli.stages import (
     TextLine,
     Usage,
 )
-from mmcli.text import sentences
+from mmcli.text import joined, sentences
 from mmcli.threads import Channel, closable, merge
 
 if TYPE_CHECKING:
@@ -225,15 +225,17 @@ class Cascade:
         """Heard, Said and Spoke as they happen, Done at the end. Closing the generator interrupts every stage."""
         clock = _Clock(self._timings)
         texts = [turn.text] if turn.text else []
+        language = None
         parts = tuple(self._parts(turn))
         if turn.audio is not None:
             with closing(self._hear(turn.audio, parts, clock)) as heard:
                 for event in heard:
                     texts.append(event.segment.text.strip())
+                    language = event.segment.language
                     yield event
             if not texts and (self.backbone or self.tts):
                 raise InputError(turn.audio.source, "no speech was heard in it", "is it the right recording?")
-        with closing(self._answer(parts, " ".join(texts), clock)) as events:
+        with closing(self._answer(parts, joined(texts, language), clock)) as events:
             yield from events
         yield clock.done(self.origin)
 

@@ -100,6 +100,8 @@ class Segment:
     language: str | None = None
     speaker: str | None = None
     decoding: Decoding | None = None
+    flags: tuple[str, ...] = ()
+    """What makes it doubtful, in the words of media/quality.py."""
 
 
 # ---------------------------------------------------------------- pictures and documents

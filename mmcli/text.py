@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 1000
 _UNSAFE = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
+# ISO 639 codes of the languages that write no space between words: Chinese, Cantonese, Japanese, Thai, Lao, Burmese, Khmer.
+_UNSPACED = {"zh", "zho", "cmn", "yue", "ja", "jpn", "th", "tha", "lo", "lao", "my", "mya", "km", "khm"}
+_LATIN_END = 0x250
+_SEGMENTED_AS = {"yue": "zh", "cmn": "zh", "zho": "zh", "jpn": "ja", "mya": "my"}
 _MAYBE_END = re.compile(r"[.!?…。！？:;]['\"”’)\]]*\s|\n|[。！？]")
 
 
@@ -21,6 +25,8 @@ _MAYBE_END = re.compile(r"[.!?…。！？:;]['\"”’)\]]*\s|\n|[。！？]")
 def _segmenter(language: str) -> Any:
     import pysbd
 
+    language = re.split("[-_]", language.lower())[0]
+    language = _SEGMENTED_AS.get(language, language)
     known = pysbd.languages.LANGUAGE_CODES
     return pysbd.Segmenter(language=language if language in known else "en", clean=False)
 
@@ -36,6 +42,31 @@ def visible(text: str, keep: str = "\n\t", instead: str = "") -> str:
     return "".join(c if c in keep or c in _JOINERS or unicodedata.category(c) not in _UNSAFE else instead for c in text)
 
 
+def writes_spaces(language: str | None) -> bool:
+    """Whether words have spaces between them in a language (its ISO 639 code)."""
+    return re.split("[-_]", (language or "").lower())[0] not in _UNSPACED
+
+
+def gap(before: str, after: str, language: str | None) -> str:
+    """What stands between two texts of a language: a space, or nothing where one is there or the language has none.
+
+    Latin words and numbers are kept apart inside the other scripts too.
+    """
+    if not before or not after or before[-1].isspace() or after[0].isspace():
+        return ""
+    if writes_spaces(language):
+        return " "
+    return " " if all(c.isalnum() and ord(c) < _LATIN_END for c in (before[-1], after[0])) else ""
+
+
+def joined(texts: Iterable[str], language: str | None = None) -> str:
+    """Texts of a language as one, with spaces between them where it writes them."""
+    parts: list[str] = []
+    for text in filter(None, texts):
+        parts += [gap(parts[-1] if parts else "", text, language), text]
+    return "".join(parts)
+
+
 def sentences(pieces: Iterable[str], language: str = "en") -> Iterator[str]:
     """Sentences of the joined pieces, stripped, each given as soon as the text after it shows that it has ended.
 
@@ -46,12 +77,12 @@ def sentences(pieces: Iterable[str], language: str = "en") -> Iterator[str]:
         rest += piece
         if not _MAYBE_END.search(rest) and len(rest) < _MAX_CHARACTERS:
             continue
-        *complete, rest = _cut(rest, language)
+        *complete, rest = split_sentences(rest, language)
         yield from _spoken(complete)
-    yield from _spoken(_cut(rest, language))
+    yield from _spoken(split_sentences(rest, language))
 
 
-def _cut(text: str, language: str) -> list[str]:
+def split_sentences(text: str, language: str) -> list[str]:
     """Sentences of a text; joined they are the text again, and the last one may go on."""
     parts: list[str] = []
     for line in text.splitlines(keepends=True):

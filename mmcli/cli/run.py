@@ -12,7 +12,7 @@ from mmcli import ui
 from mmcli.cli import common
 from mmcli.cli.output import OutputOption, PlayOption, check_output, deliver
 from mmcli.errors import UsageError
-from mmcli.text import visible
+from mmcli.text import joined, visible
 
 if TYPE_CHECKING:
     from mmcli.stages import Audio, Event
@@ -80,6 +80,7 @@ class _Show:
         self._transcript = transcript
         self._quiet = quiet
         self._heard: list[str] = []
+        self._language: str | None = None
         self._said: list[str] = []
         self._provenance: Any = {}
 
@@ -99,6 +100,7 @@ class _Show:
         if isinstance(event, Heard):
             line = event.segment.text.strip()
             self._heard.append(line)
+            self._language = event.segment.language
             if self._transcript and not self._as_json:
                 self._print(line + "\n")
             elif not self._quiet and not self._as_json:
@@ -117,7 +119,8 @@ class _Show:
     def end(self, *, reply: str | None, seconds: float) -> None:
         said = "".join(self._said)
         if self._as_json:
-            result = {"heard": " ".join(self._heard), "answer": said.strip(), "reply": reply, "reply_seconds": seconds}
+            heard = joined(self._heard, self._language)
+            result = {"heard": heard, "answer": said.strip(), "reply": reply, "reply_seconds": seconds}
             ui.write_json({**result, "provenance": self._provenance})
             return
         if said and not said.endswith("\n"):

@@ -100,6 +100,32 @@ def peek(stream: BinaryIO, count: int) -> bytes:
     return head
 
 
+def head(path: str | Path) -> bytes:
+    """Some of the first bytes of a file or of standard input, which stay to be read by `open_input`.
+
+    Nothing for what cannot be looked at so: a named pipe, a terminal, what is not there.
+    """
+    try:
+        if str(path) != STDIN:
+            return _head_of_file(Path(path))
+        if not _stdin_head and sys.stdin is not None and not sys.stdin.closed and not sys.stdin.isatty():
+            _stdin_head.append(os.read(sys.stdin.fileno(), _CHUNK))
+    except (OSError, ValueError):
+        return b""
+    return b"".join(_stdin_head)
+
+
+_stdin_head: list[bytes] = []
+"""What `head` has read of standard input: it belongs to the process, and can be read only once."""
+
+
+def _head_of_file(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        return b""
+    with path.open("rb") as file:
+        return file.read(_CHUNK)
+
+
 def is_stream(stream: BinaryIO) -> bool:
     """Whether a stream of `open_input` can be read only once, from its beginning to its end."""
     return isinstance(stream, PipeInput)
@@ -146,7 +172,9 @@ def _open_stdin() -> BinaryIO:
     except (OSError, ValueError):  # no file behind it: a program or test that replaced sys.stdin
         return cast("BinaryIO", PipeInput(sys.stdin.buffer))
     # Even a file as standard input is read as a stream: where it stands belongs to the shell as well.
-    return cast("BinaryIO", PipeInput(open(descriptor, "rb", buffering=0)))
+    seen = b"".join(_stdin_head)
+    _stdin_head.clear()
+    return cast("BinaryIO", PipeInput(open(descriptor, "rb", buffering=0), seen))
 
 
 def _open_path(path: Path, source: str) -> BinaryIO:

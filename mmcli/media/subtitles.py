@@ -3,60 +3,62 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from mmcli.errors import UsageError, did_you_mean
+from mmcli.media.cues import PLAIN, Shape, cues
 from mmcli.media.files import display_name
+from mmcli.media.words import safe, speaker_prefix
+from mmcli.text import gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mmcli.stages import Segment
 
-FORMATS: tuple[str, ...] = ("txt", "srt", "vtt", "tsv", "json")
-
-_BREAKS = re.compile(r"[ \t]*(?:\r\n?|[\n\v\f\x85\u2028\u2029])\s*")
+FORMATS: tuple[str, ...] = ("txt", "srt", "vtt", "tsv", "json", "jsonl", "lrc", "aud")
 
 
-def render(format: str, segments: Iterable[Segment], provenance: Callable[[], Mapping[str, Any]]) -> Iterator[str]:
+def render(
+    format: str, segments: Iterable[Segment], provenance: Callable[[], Mapping[str, Any]], shape: Shape = PLAIN
+) -> Iterator[str]:
     """The transcript in one of FORMATS, each piece of text as soon as its segment is there.
 
-    JSON is one piece after the last segment, when `provenance()` is asked what made it. UsageError: unknown format.
+    JSON is one piece after the last segment, when `provenance()` is asked what made it; it is the last line of JSONL.
+    `shape` is for srt and vtt. UsageError: unknown format.
     """
     match format:
         case "txt":
             return (f"{_spoken(segment)}\n" for segment in segments)
         case "srt":
-            return _srt(segments)
+            return _srt(segments, shape)
         case "vtt":
-            return _vtt(segments)
+            return _vtt(segments, shape)
         case "tsv":
             return _tsv(segments)
         case "json":
             return _json(segments, provenance)
+        case "jsonl":
+            return _jsonl(segments, provenance)
+        case "lrc":
+            return (f"[{_lyric_clock(segment.start)}]{_lyric(segment)}\n" for segment in segments)
+        case "aud":
+            return (f"{_label(segment.start)}\t{_label(segment.end)}\t{_spoken(segment)}\n" for segment in segments)
     raise UsageError(
         f'there is no transcript format "{display_name(format)}"',
         did_you_mean(format, FORMATS) or f"formats: {', '.join(FORMATS)}",
     )
 
 
-def _srt(segments: Iterable[Segment]) -> Iterator[str]:
-    for number, segment in enumerate(segments, 1):
-        start, end = (_clock(time, ",", hours=True) for time in _shown(segment))
-        yield f"{number}\n{start} --> {end}\n{_cue(segment)}\n\n"
+def _srt(segments: Iterable[Segment], shape: Shape) -> Iterator[str]:
+    for number, (start, end, text) in enumerate(cues(segments, shape), 1):
+        yield f"{number}\n{_clock(start, ',', hours=True)} --> {_clock(end, ',', hours=True)}\n{text}\n\n"
 
 
-def _vtt(segments: Iterable[Segment]) -> Iterator[str]:
+def _vtt(segments: Iterable[Segment], shape: Shape) -> Iterator[str]:
     yield "WEBVTT\n\n"
-    for segment in segments:
-        start, end = (_clock(time, ".") for time in _shown(segment))
-        yield f"{start} --> {end}\n{_cue(segment)}\n\n"
-
-
-def _shown(segment: Segment) -> tuple[float, float]:
-    """When a subtitle is on the screen: with its words, where their times are known."""
-    return (segment.words[0].start, segment.words[-1].end) if segment.words else (segment.start, segment.end)
+    for start, end, text in cues(segments, shape):
+        yield f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n\n"
 
 
 def _tsv(segments: Iterable[Segment]) -> Iterator[str]:
@@ -67,26 +69,35 @@ def _tsv(segments: Iterable[Segment]) -> Iterator[str]:
 
 def _json(segments: Iterable[Segment], provenance: Callable[[], Mapping[str, Any]]) -> Iterator[str]:
     entries = []
+    text = ""
     language = None
     for number, segment in enumerate(segments):
         language = language or segment.language
-        entries.append(_entry(number, segment))
-    # Whisper's own segments begin with the space that parts them.
-    apart = "" if entries and "tokens" in entries[0] else " "
-    result = {
-        "text": apart.join(entry["text"] for entry in entries if entry["text"]),
-        "segments": entries,
-        "language": language,
-        "provenance": dict(provenance()),
-    }
+        entry = _entry(number, segment)
+        # Whisper's own segments begin with the space that parts them, where there is one.
+        text += entry["text"] if segment.decoding else gap(text, entry["text"], segment.language) + entry["text"]
+        entries.append(entry)
+    result = {"text": text, "segments": entries, "language": language, "provenance": dict(provenance())}
     yield json.dumps(_filled(result, keep=("text", "segments")), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _jsonl(segments: Iterable[Segment], provenance: Callable[[], Mapping[str, Any]]) -> Iterator[str]:
+    language = None
+    for number, segment in enumerate(segments):
+        language = language or segment.language
+        yield _line(_entry(number, segment) | _filled({"language": segment.language}))
+    yield _line(_filled({"language": language, "provenance": dict(provenance())}))
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _entry(number: int, segment: Segment) -> dict[str, Any]:
     words = [
         _filled(
             {
-                "word": _safe(word.text),
+                "word": safe(word.text),
                 "start": _seconds(word.start),
                 "end": _seconds(word.end),
                 "probability": None if word.probability is None else round(word.probability, 4),
@@ -95,8 +106,12 @@ def _entry(number: int, segment: Segment) -> dict[str, Any]:
         for word in segment.words
     ]
     times = {"start": _seconds(segment.start), "end": _seconds(segment.end)}
-    text = _safe(segment.text)
-    more: dict[str, Any] = {"speaker": segment.speaker, "words": words}
+    text = safe(segment.text)
+    more: dict[str, Any] = {
+        "speaker": segment.speaker and display_name(segment.speaker),
+        "words": words,
+        "flags": list(segment.flags),
+    }
     decoding = segment.decoding
     if decoding is None:
         return _filled({"id": number, **times, "text": text.strip(), **more}, keep=("text",))
@@ -115,20 +130,15 @@ def _filled(entry: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[str, A
 # ---------------------------------------------------------------- text and times
 
 
-def _safe(text: str) -> str:
-    """Line breaks stay, as "\\n"; what else is a control character becomes U+FFFD, a tab a space."""
-    return "\n".join(display_name(line.replace("\t", " ")) for line in _BREAKS.sub("\n", text).split("\n"))
-
-
 def _spoken(segment: Segment) -> str:
     """The text on one line, with the speaker where one is known."""
-    text = _safe(segment.text).strip().replace("\n", " ")
-    return f"[{display_name(segment.speaker)}]: {text}" if segment.speaker else text
+    return speaker_prefix(segment) + safe(segment.text).strip().replace("\n", " ")
 
 
-def _cue(segment: Segment) -> str:
-    """The text of a subtitle, whose arrow must not be taken for that of its times."""
-    return _spoken(segment).replace("-->", "->")
+def _lyric(segment: Segment) -> str:
+    """The text of a lyric, whose own bracket must not be taken for a second time."""
+    text = _spoken(segment)
+    return f" {text}" if text.startswith("[") else text
 
 
 def _milliseconds(seconds: float) -> int:
@@ -145,3 +155,13 @@ def _clock(seconds: float, point: str, *, hours: bool = False) -> str:
     whole, minutes = divmod(minutes, 60)
     hour = f"{whole:02d}:" if hours or whole else ""
     return f"{hour}{minutes:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
+
+
+def _lyric_clock(seconds: float) -> str:
+    """MM:SS and hundredths; LRC has no hours."""
+    hundredths = _milliseconds(seconds) // 10
+    return f"{hundredths // 6000:02d}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"
+
+
+def _label(seconds: float) -> str:
+    return f"{_seconds(seconds):.3f}"
