@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from mmcli.stages import Segment
+
 
 def debugging() -> bool:
     """Whether tracebacks were asked for."""
@@ -106,6 +108,32 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=False)
+
+
+# From red to green in the 256 colours of terminals.
+_CONFIDENCE = (196, 202, 208, 214, 220, 226, 190, 154, 118, 82)
+
+
+def write_confidence(segment: Segment) -> None:
+    """A segment as a line on standard output, its words from red to green by their probability cubed, if it may be coloured.
+
+    Most words are above 0.8; the cube spreads them over the colours.
+    """
+    from rich.text import Text
+
+    from mmcli.media.words import safe, spaced, speaker_prefix
+
+    line = Text(speaker_prefix(segment))
+    for number, word in enumerate(spaced(segment)):
+        text = safe(word.text).replace("\n", " ")
+        if word.probability is None:
+            style = ""
+        else:
+            step = int(min(max(word.probability, 0.0), 1.0) ** 3 * len(_CONFIDENCE))
+            style = f"color({_CONFIDENCE[min(step, len(_CONFIDENCE) - 1)]})"
+        line.append(text if number else text.lstrip(), style)
+    with receiving():
+        console().print(line, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

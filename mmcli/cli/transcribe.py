@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from mmcli import ui
 from mmcli.catalogue import AUTO
-from mmcli.cli import common, decoding
+from mmcli.cli import common, decoding, shaping
 from mmcli.errors import MmcliError, UsageError
 from mmcli.text import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from mmcli.pipeline import Cascade
-    from mmcli.stages import AudioSource, Segment
+    from mmcli.stages import Segment
 
 app = common.command_app()
 
 FormatOption = Annotated[
     list[str] | None,
-    typer.Option("--output-format", "-f", metavar="FORMAT", help="txt, srt, vtt, tsv, json or all; repeat for more."),
+    typer.Option(
+        "--output-format",
+        "-f",
+        metavar="FORMAT",
+        help="txt, srt, vtt, tsv, json, jsonl, lrc, aud or all; repeat for more.",
+    ),
 ]
 DirOption = Annotated[
     str | None,
@@ -37,13 +45,18 @@ ChannelOption = Annotated[int | None, typer.Option("--channel", min=1, help="Hea
 @app.command(cls=decoding.GroupedCommand)
 def transcribe(
     context: typer.Context,
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video; - is standard input.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE", help="Audio, video, or the JSON of a former transcript; - is standard input."),
+    ],
     output_format: FormatOption = None,
     output_dir: DirOption = None,
     model: common.SttModelOption = None,
     pipeline: common.PipelineOption = AUTO,
     language: common.LanguageOption = None,
-    word_timestamps: Annotated[bool | None, typer.Option("--word-timestamps", help="Times of words (json).")] = None,
+    word_timestamps: Annotated[
+        bool | None, typer.Option("--word-timestamps", help="Times of words (json, subtitles).")
+    ] = None,
     fast: common.FastOption = None,
     channel: ChannelOption = None,
     vad_threshold: common.VadThresholdOption = None,
@@ -84,6 +97,14 @@ def transcribe(
     append_punctuations: decoding.Append = None,
     language_detection_threshold: decoding.LanguageThreshold = None,
     language_detection_segments: decoding.LanguageSegments = None,
+    max_line_width: shaping.LineWidth = None,
+    max_line_count: shaping.LineCount = None,
+    max_words_per_line: shaping.WordsPerLine = None,
+    highlight_words: shaping.Highlight = False,
+    segment_resolution: shaping.Resolution = None,
+    sentence: shaping.Sentence = False,
+    print_colors: shaping.Colours = False,
+    fail_on_quality: shaping.FailOnQuality = False,
     device: decoding.Device = None,
     device_index: decoding.DeviceIndex = None,
     compute_type: decoding.ComputeType = None,
@@ -96,34 +117,57 @@ def transcribe(
 
     Without -o the transcript goes to standard output while it is being made. Silence gives an empty transcript.
     A file that cannot be read gets one line on standard error; the others go on, and the exit code is 3.
+    The JSON of a former transcript (ours, Whisper's, whisperX's) is not heard again, only written in other ways.
+    Flags that need the times of words switch them on.
     """
-    from mmcli.pipeline import build
+    from mmcli.media.transcripts import is_transcript
 
     formats = _formats(output_format)
     if output_dir is None:
         _check_stdout(files, formats)
     if files.count("-") > 1:
         raise UsageError("standard input can be transcribed only once")
-    spec, catalogue = common.choose_pipeline(pipeline, config, ("stt",), models={"stt": model}, quiet=quiet)
-    cutting = {
-        "threshold": vad_threshold,
-        "min_speech_ms": vad_min_speech_duration_ms,
-        "max_speech_s": vad_max_speech_duration_s,
-        "min_silence_ms": vad_min_silence_duration_ms,
-        "speech_pad_ms": vad_speech_pad_ms,
-    }
-    spec = spec.with_options("stt", decoding.hearing(context.params), "flag").with_options("vad", cutting, "flag")
-    spec = spec.with_options("runtime", decoding.runtime(context.params), "flag")
-    cascade: Any = build(spec, catalogue, ("vad", "stt"))
-    targets = _targets(files, output_dir)
+    output = shaping.output(context.params, formats, to_files=output_dir is not None)
+    former = {file for file in files if is_transcript(file)}
+    cascade = None if former.issuperset(files) else _cascade(context.params, output)
+    targets = _targets(files, formats, output_dir)
     failures: list[MmcliError] = []
     for file in files:
         try:
-            _one(cascade, file, channel, formats, targets[file], several=len(files) > 1, quiet=quiet)
+            # Beside text that appears in the terminal a bar would only disturb.
+            bar = not quiet and not output.colours and (output_dir is not None or not sys.stdout.isatty())
+            run: _Run | _Former
+            if file in former or cascade is None:
+                run = _Former(file, output, context.params["language"])
+            else:
+                run = _Run(cascade, file, channel, bar=bar)
+            _one(run, file, formats, targets[file], output, several=len(files) > 1, quiet=quiet)
         except MmcliError as error:
             ui.error(error)
             failures.append(error)
     common.finish(len(files), failures)
+
+
+def _cascade(flags: Mapping[str, Any], output: shaping.Output) -> Cascade:
+    """The pipeline with its models loaded."""
+    from mmcli.pipeline import build
+
+    spec, catalogue = common.choose_pipeline(
+        flags["pipeline"], flags["config"], ("stt",), models={"stt": flags["model"]}, quiet=flags["quiet"]
+    )
+    cutting = {
+        "threshold": flags["vad_threshold"],
+        "min_speech_ms": flags["vad_min_speech_duration_ms"],
+        "max_speech_s": flags["vad_max_speech_duration_s"],
+        "min_silence_ms": flags["vad_min_silence_duration_ms"],
+        "speech_pad_ms": flags["vad_speech_pad_ms"],
+    }
+    hearing = decoding.hearing(flags)
+    if output.needed_by:
+        hearing["word_timestamps"] = True
+    spec = spec.with_options("stt", hearing, "flag").with_options("vad", cutting, "flag")
+    cascade: Any = build(spec.with_options("runtime", decoding.runtime(flags), "flag"), catalogue, ("vad", "stt"))
+    return cast("Cascade", cascade)
 
 
 def _formats(given: list[str] | None) -> list[str]:
@@ -141,71 +185,112 @@ def _formats(given: list[str] | None) -> list[str]:
 def _check_stdout(files: list[str], formats: list[str]) -> None:
     if len(formats) > 1:
         raise UsageError("several formats do not fit on standard output", "give a folder: -o DIR")
-    if len(files) > 1 and formats[0] not in ("txt", "json"):
+    if len(files) > 1 and formats[0] not in ("txt", "json", "jsonl"):
         raise UsageError(f"several files as {formats[0]} do not fit on standard output", "give a folder: -o DIR")
 
 
-def _targets(files: list[str], output_dir: str | None) -> dict[str, Path | None]:
-    """Where each transcript goes, without its suffix: two inputs never share a name."""
+def _targets(files: list[str], formats: list[str], output_dir: str | None) -> dict[str, Path | None]:
+    """Where each transcript goes, without its suffix: two inputs never share a name, and none is written over."""
     targets: dict[str, Path | None] = dict.fromkeys(files)
     if output_dir is None:
         return targets
+    inputs = {os.path.realpath(file) for file in targets}
     taken: set[Path] = set()
     for file in targets:
         source = Path("stdin" if file == "-" else file)
         folder = (Path() if file == "-" else source.parent) if output_dir == "source" else Path(output_dir)
-        candidates = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, len(files) + 2))]
-        target = next(folder / name for name in candidates if folder / name not in taken)
+        candidates = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, 2 * len(files) + 2))]
+        target = next(
+            folder / name
+            for name in candidates
+            if folder / name not in taken
+            and not any(os.path.realpath(folder / f"{name}.{form}") in inputs for form in formats)
+        )
         taken.add(target)
         targets[file] = target
     return targets
 
 
 def _one(
-    cascade: Cascade,
+    run: _Run | _Former,
     file: str,
-    channel: int | None,
     formats: list[str],
     target: Path | None,
+    output: shaping.Output,
     *,
     several: bool,
     quiet: bool,
 ) -> None:
-    from mmcli.media.audio import open_audio
     from mmcli.media.files import atomic_path
     from mmcli.media.subtitles import render
 
-    audio = open_audio(file, channel=channel)
-    # Beside text that appears in the terminal a bar would only disturb.
-    run = _Run(cascade, audio, file, bar=not quiet and (target is not None or not sys.stdout.isatty()))
-    with closing(run.segments()) as segments:
-        if target is None:
-            if several and formats[0] == "txt":
-                ui.write(f"==> {visible(file, keep='')} <==\n")
-            pieces = render(formats[0], segments, run.provenance)
-            if several and formats[0] == "json":
-                pieces = iter([json.dumps(json.loads("".join(pieces)), ensure_ascii=False) + "\n"])
-            for piece in pieces:
-                ui.write(piece)
-        else:
+    doubts = shaping.Doubts()
+    with closing(run.segments()) as heard:
+        segments = doubts.counted(output.prepared(heard))
+        if several and (output.colours or (target is None and formats[0] == "txt")):
+            ui.write(f"==> {visible(file, keep='')} <==\n")
+        if output.colours:
+            segments = _shown(segments)
+        if target is not None:
             done = list(segments)
             for name in formats:
                 path = target.with_name(f"{target.name}.{name}")
                 with atomic_path(path) as aside:
-                    aside.write_text("".join(render(name, done, run.provenance)), encoding="utf-8")
+                    aside.write_text("".join(render(name, done, run.provenance, output.shape)), encoding="utf-8")
                 if not quiet:
                     ui.note(f"{file} -> {path}")
+        elif output.colours:
+            for _ in segments:
+                pass
+        else:
+            pieces = render(formats[0], segments, run.provenance, output.shape)
+            if several and formats[0] == "json":
+                pieces = iter([json.dumps(json.loads("".join(pieces)), ensure_ascii=False) + "\n"])
+            for piece in pieces:
+                ui.write(piece)
     if run.count == 0 and not quiet:
         ui.note(f"{file}: no speech heard")
+    if output.fail_on_quality:
+        doubts.verdict(file)
+
+
+def _shown(segments: Iterable[Segment]) -> Iterator[Segment]:
+    for segment in segments:
+        ui.write_confidence(segment)
+        yield segment
+
+
+class _Former:
+    """A transcript that was written before, taken for what was heard."""
+
+    def __init__(self, file: str, output: shaping.Output, language: str | None) -> None:
+        from mmcli.media.transcripts import read_transcript
+
+        self._file = file
+        self._transcript = read_transcript(file, None if language == "auto" else language)
+        output.check_words(self._transcript)
+        self.count = len(self._transcript.segments)
+
+    def segments(self) -> Generator[Segment, None, None]:
+        yield from self._transcript.segments
+
+    def provenance(self) -> dict[str, Any]:
+        from mmcli import __version__
+        from mmcli.pipeline import PROVENANCE_SCHEMA
+
+        made = {"source": self._file, "schema": PROVENANCE_SCHEMA, "mmcli": __version__}
+        return {**made, "former": self._transcript.provenance} if self._transcript.provenance else made
 
 
 class _Run:
     """One file on its way through the pipeline: its segments, and afterwards what made them."""
 
-    def __init__(self, cascade: Cascade, audio: AudioSource, file: str, *, bar: bool) -> None:
+    def __init__(self, cascade: Cascade, file: str, channel: int | None, *, bar: bool) -> None:
+        from mmcli.media.audio import open_audio
+
         self._bar = bar
         self._cascade = cascade
-        self._audio = audio
+        self._audio = open_audio(file, channel=channel)
         self._file = file
         self._provenance: dict[str, Any] = {"source": file, **cascade.origin}
         self.count = 0

@@ -67,14 +67,14 @@ def _cut(parts: list[_Part]) -> list[list[_Part]]:
     language = parts[0].segment.language or "en"
     # What a sentence would be followed by tells the point at its end from that of an abbreviation.
     probe = gap(text, "a", language) + ("a" if writes_spaces(language) else "字")
-    found = split_sentences(text.replace("\n", " ") + probe, language)
-    ends, at = [], 0
-    for sentence in found:
-        at += len(sentence.rstrip())
-        ends.append(at)
-        at += len(sentence) - len(sentence.rstrip())
-    if "".join(found) != text.replace("\n", " ") + probe:  # the splitter has lost something of an odd text
-        return [parts]
+    line = text.replace("\n", " ") + probe
+    ends: list[int] = []
+    at = 0
+    for sentence in split_sentences(line, language):
+        found = line.find(sentence.strip(), at)
+        if sentence.strip() and found >= 0:
+            at = found + len(sentence.strip())
+            ends.append(at)
     groups: list[list[_Part]] = [[]]
     at = 0
     for part in parts:

@@ -159,7 +159,7 @@ def _clock(seconds: float, point: str, *, hours: bool = False) -> str:
 
 def _lyric_clock(seconds: float) -> str:
     """MM:SS and hundredths; LRC has no hours."""
-    hundredths = _milliseconds(seconds) // 10
+    hundredths = max(0, round(seconds * 100))
     return f"{hundredths // 6000:02d}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"
 
 

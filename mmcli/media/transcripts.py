@@ -112,7 +112,7 @@ def _parsed_lines(lines: list[str], source: str) -> tuple[list[Any], dict[str, A
 def _segment(entry: Any, language: str | None, where: str) -> Segment:
     if not isinstance(entry, dict) or not isinstance(entry.get("text"), str):
         raise InputError(where, "has no text", _MEND)
-    start, end = (_time(entry.get(edge), f"{where}: {edge}") for edge in ("start", "end"))
+    start, end = (_time(entry.get(edge), edge, where) for edge in ("start", "end"))
     own, speaker, flags = entry.get("language"), entry.get("speaker"), entry.get("flags")
     return Segment(
         start,
@@ -137,10 +137,10 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _time(value: Any, where: str) -> float:
+def _time(value: Any, what: str, where: str) -> float:
     seconds = _number(value)
     if seconds is None or not -1 <= seconds <= _MAX_SECONDS:
-        raise InputError(where, "is no time in seconds", _MEND)
+        raise InputError(where, f"{what} is no time in seconds", _MEND)
     return max(0.0, seconds)
 
 
@@ -156,12 +156,12 @@ def _words(entries: Any, bounds: tuple[float, float], where: str) -> Iterator[Wo
         known.append({**entry, "text": text})
     last = bounds[0]
     for number, entry in enumerate(known):
-        start = _time(entry["start"], f"{where}: a word") if entry.get("start") is not None else last
+        start = _time(entry["start"], "the time of a word", where) if entry.get("start") is not None else last
         if entry.get("end") is not None:
-            end = _time(entry["end"], f"{where}: a word")
+            end = _time(entry["end"], "the time of a word", where)
         else:
             later = known[number + 1].get("start") if number + 1 < len(known) else None
-            end = _time(later, f"{where}: a word") if later is not None else max(start, bounds[1])
+            end = _time(later, "the time of a word", where) if later is not None else max(start, bounds[1])
         last = max(start, end)
         probability = _number(entry.get("probability", entry.get("score")))
         known_one = probability is not None and 0 <= probability <= 1

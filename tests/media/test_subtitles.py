@@ -38,6 +38,37 @@ def test_tsv_has_whole_milliseconds_and_no_tab_in_the_text() -> None:
     assert written("tsv") == "start\tend\ttext\n0\t2500\tHello there\n3726000\t3727000\tan --> arrow and break\n"
 
 
+def test_lrc_has_minutes_and_hundredths() -> None:
+    segments = [*SEGMENTS, Segment(4000.0, 4001.0, "[Music]")]
+    assert written("lrc", segments) == ("[00:00.00]Hello there\n[62:06.00]an --> arrow and break\n[66:40.00] [Music]\n")
+
+
+def test_labels_for_audacity_have_seconds_and_one_line() -> None:
+    assert written("aud") == "0.000\t2.500\tHello there\n3726.000\t3727.000\tan --> arrow and break\n"
+
+
+@pytest.mark.parametrize(
+    "language, texts, joined",
+    [
+        ("en", ["One.", "Two."], "One. Two."),
+        ("de", [" Eins.", " Zwei."], "Eins. Zwei."),
+        ("zh", ["你好。", "今天"], "你好。今天"),
+        ("ja", ["はい。", "iPhone", "12", "です"], "はい。iPhone 12です"),
+        ("th", ["สวัสดี", "ครับ"], "สวัสดีครับ"),
+        ("lo", ["ສະ", "ບາຍ"], "ສະບາຍ"),
+        ("my", ["မင်္ဂ", "လာပါ"], "မင်္ဂလာပါ"),
+        ("km", ["សួស", "តី"], "សួសតី"),
+        ("yue", ["你好", "嗎"], "你好嗎"),
+        (None, ["One", "", "two"], "One two"),
+    ],
+)
+def test_the_text_of_the_json_is_joined_as_the_language_is_written(
+    language: str | None, texts: list[str], joined: str
+) -> None:
+    segments = [Segment(n, n + 1, text, language=language) for n, text in enumerate(texts)]
+    assert json.loads(written("json", segments))["text"] == joined
+
+
 def test_json_leaves_out_what_has_no_value() -> None:
     assert json.loads(written("json")) == {
         "text": "Hello there an --> arrow and\nbreak",
@@ -61,9 +92,9 @@ def test_json_leaves_out_what_has_no_value() -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_no_speech_is_a_valid_empty_file(form: str) -> None:
-    empty = {"txt": "", "srt": "", "vtt": "WEBVTT\n\n", "tsv": "start\tend\ttext\n"}
+    empty = {"vtt": "WEBVTT\n\n", "tsv": "start\tend\ttext\n", "jsonl": '{"provenance": {"made_by": "test"}}\n'}
     text = written(form, [])
-    assert json.loads(text)["segments"] == [] if form == "json" else text == empty[form]
+    assert json.loads(text)["segments"] == [] if form == "json" else text == empty.get(form, "")
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "json"])
@@ -87,8 +118,10 @@ def test_nothing_that_a_model_says_moves_the_terminal_or_breaks_the_layout(form:
     text = written(form, [Segment(-0.1, 1.0, "a\x1b]0;x\x07b\r\n\r\n2\n00:00 \u202ec\ud800", speaker="S\x1b[1m")])
     assert not set(text) & set("\x1b\x07\r\u202e\ud800")
     text.encode()
-    if form != "json":
+    if form not in ("json", "jsonl"):
         assert len([line for line in text.splitlines() if "c" in line]) == 1
+    if form == "jsonl":
+        assert [next(iter(json.loads(line))) for line in text.splitlines()] == ["id", "provenance"]
 
 
 def test_the_speaker_stands_before_the_text() -> None:

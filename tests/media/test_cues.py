@@ -1,0 +1,121 @@
+"""Cues of srt and vtt: equal to the peer's for the same segments, and right by themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import re
+from itertools import pairwise
+
+import pytest
+
+from mmcli.media.cues import Shape, cues
+from mmcli.media.subtitles import render
+from mmcli.stages import Segment, Word
+from tests.media.transcripts import as_the_peer_has_them, drawn
+
+SHAPES = [
+    Shape(width, count, words, highlight)
+    for width, count, words, highlight in itertools.product((None, 12, 42), (None, 1, 2), (None, 1, 5), (False, True))
+]
+TRANSCRIPTS = [
+    drawn(1),
+    drawn(2, segments=20),
+    drawn(3, "zh", segments=9),
+    drawn(4, segments=3, longest=400),
+    [dataclasses.replace(segment, speaker="SPEAKER_00") for segment in drawn(5)],
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_files_are_those_of_the_peers_writers(shape: Shape, tmp_path: object) -> None:
+    writers = pytest.importorskip("whisper_ctranslate2.writers")
+    for segments in TRANSCRIPTS:
+        for form, writer in (("srt", writers.WriteSRT), ("vtt", writers.WriteVTT)):
+            theirs = io.StringIO()
+            writer(str(tmp_path)).write_result(as_the_peer_has_them(segments), theirs, dataclasses.asdict(shape))
+            assert "".join(render(form, segments, dict, shape)) == theirs.getvalue()
+
+
+def test_without_word_times_files_are_those_of_the_peers_writers() -> None:
+    writers = pytest.importorskip("whisper_ctranslate2.writers")
+    segments = [dataclasses.replace(segment, words=()) for segment in drawn(6)]
+    theirs = io.StringIO()
+    writers.WriteSRT("").write_result(as_the_peer_has_them(segments), theirs, {})
+    assert "".join(render("srt", segments, dict)) == theirs.getvalue()
+
+
+def test_a_line_is_cut_at_a_thousand_characters_where_word_times_are_known() -> None:
+    words = tuple(Word(f" word{n}", n, n + 1) for n in range(300))
+    segment = Segment(0, 300, "".join(word.text for word in words), words)
+    lines = next(iter(cues([segment], Shape())))[2].split("\n")
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 1000
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_word_is_shown_in_order_and_time_never_goes_back(shape: Shape, language: str) -> None:
+    for seed in range(4):
+        segments = drawn(100 + seed, language, segments=8)
+        made = list(cues(segments, shape))
+        for (start, end, _), (following, _, _) in pairwise([*made, (1e9, 1e9, "")]):
+            assert start <= end <= following
+        if shape.highlight_words:
+            shown = re.findall(r"<u>(.*?)</u>", "\n".join(text for *_, text in made))
+        else:
+            shown = [text for *_, text in made]
+        said = "".join(segment.text for segment in segments)
+        assert re.sub(r"\s", "", "".join(shown)) == re.sub(r"\s", "", said)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.highlight_words], ids=str)
+def test_cues_are_no_larger_than_asked_for(shape: Shape) -> None:
+    for seed in range(8):
+        for *_, text in cues(drawn(200 + seed, segments=8), shape):
+            lines = text.split("\n")
+            if shape.max_line_width is not None:
+                assert all(len(line) <= shape.max_line_width or " " not in line for line in lines)
+            if shape.max_line_count is not None:
+                assert len(lines) <= shape.max_line_count
+            if shape.max_words_per_line is not None and not shape.flows:
+                assert len(text.split()) <= shape.max_words_per_line
+
+
+def test_word_times_that_go_back_are_never_shown_so() -> None:
+    words = (Word(" one", 0.0, 1.0), Word(" two", 0.5, 0.8), Word(" three", 0.2, 2.0))
+    made = list(cues([Segment(0.0, 2.0, " one two three", words)], Shape(highlight_words=True)))
+    assert [(start, end) for start, end, _ in made] == [(0.0, 1.0), (1.0, 1.0), (1.0, 2.0)]
+
+
+def test_words_without_spaces_of_their_own_get_those_of_the_text() -> None:
+    words = (Word("hello", 0, 1), Word("there", 1, 2), Word("you", 2, 3))
+    segment = Segment(0, 3, "hello, there (you)!", words, "en")
+    assert [text for *_, text in cues([segment], Shape(12))] == ["hello, there\n(you)!"]
+    segment = Segment(0, 3, "something else", words, "en")
+    assert [text for *_, text in cues([segment], Shape())] == ["hello there you"]
+    segment = Segment(0, 3, "別的", (Word("今天", 0, 1), Word("很好", 1, 2)), "zh")
+    assert [text for *_, text in cues([segment], Shape())] == ["今天很好"]
+
+
+def test_the_speaker_stands_once_before_a_segment_and_a_new_one_begins_a_cue() -> None:
+    first, second = drawn(8, segments=2, longest=3)
+    segments = [dataclasses.replace(first, speaker="A"), dataclasses.replace(second, speaker="B")]
+    for shape in (Shape(), Shape(max_words_per_line=2), Shape(1000, 100, 100)):
+        made = [text for *_, text in cues(segments, shape)]
+        assert [text[:3] for text in made if text.startswith("[")] == ["[A]", "[B]"]
+        assert "".join(made).count("]: ") == 2
+
+
+def test_no_word_can_fake_a_cue() -> None:
+    words = (
+        Word(" a -->", 0, 1),
+        Word("\n\n2\n00:01 --> 00:02\nfake\x1b[2J", 1, 2),
+        Word(" --", 2, 3),
+        Word(">", 3, 4),
+    )
+    text = "".join(render("srt", [Segment(0, 4, "", words)], dict, Shape(highlight_words=True)))
+    assert text.count("-->") == 4
+    assert "\x1b" not in text
+    assert all(len(block.split("\n")) == 3 for block in text.strip().split("\n\n"))
