@@ -110,6 +110,11 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=False)
 
 
+def is_terminal() -> bool:
+    """Whether a person sees standard output."""
+    return sys.stdout.isatty()
+
+
 # From red to green in the 256 colours of terminals.
 _CONFIDENCE = (196, 202, 208, 214, 220, 226, 190, 154, 118, 82)
 
@@ -138,7 +143,7 @@ def write_confidence(segment: Segment) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table in the terminal; in a pipe, its cells with tabs between them and no heading."""
-    if not sys.stdout.isatty():
+    if not is_terminal():
         for row in rows:
             write("\t".join(visible(cell, keep="") for cell in row) + "\n")
         return

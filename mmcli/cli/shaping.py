@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +99,7 @@ def output(flags: Mapping[str, Any], formats: list[str], *, to_files: bool) -> O
     if flags["print_colors"] and not to_files and formats != ["txt"]:
         raise UsageError(f"--print-colors shows text, not {formats[0]}", "leave out -f, or write files with -o DIR")
     sentences = flags["sentence"] or resolution == "sentence"
-    colours = flags["print_colors"] and sys.stdout.isatty()
+    colours = flags["print_colors"] and ui.is_terminal()
     needing = [*map(_flag, shaping), *(["--sentence"] if sentences else []), *(["--print-colors"] if colours else [])]
     return Output(shape, sentences, colours, flags["fail_on_quality"], needing[0] if needing else "")
 

@@ -43,15 +43,6 @@ def test_flags_that_need_word_times_switch_them_on(mmcli: Run, speech: Path) -> 
     assert "<u>window</u> 1\nof 1.6\nseconds" in ended.out
 
 
-def test_all_formats_are_written_at_once(mmcli: Run, speech: Path, tmp_path: Path) -> None:
-    assert mmcli("transcribe", speech, "-p", "fake", "-f", "all", "-o", "out").code == 0
-    written = sorted(path.suffix for path in (tmp_path / "out").iterdir())
-    assert written == [".aud", ".json", ".jsonl", ".lrc", ".srt", ".tsv", ".txt", ".vtt"]
-    assert (tmp_path / "out" / "bursts.lrc").read_text().startswith("[00:00.")
-    lines = (tmp_path / "out" / "bursts.jsonl").read_text().splitlines()
-    assert [list(json.loads(line))[-1] for line in lines] == ["language"] * 3 + ["provenance"]
-
-
 def test_a_former_transcript_is_written_anew_without_any_model(mmcli: Run, tmp_path: Path) -> None:
     put(tmp_path, "former.json", FORMER)
     flags = ["-m", "whisper-large-v3", "-f", "srt", "--max-line-width", "9"]

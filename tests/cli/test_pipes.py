@@ -93,7 +93,7 @@ def test_all_formats_are_written_beside_each_other_and_nothing_else(mmcli: Run, 
     ended = mmcli("transcribe", speech, "-p", "fake", "-f", "all", "-o", "out")
     assert (ended.code, ended.out) == (0, "")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["bursts.json", "bursts.srt", "bursts.tsv", "bursts.txt", "bursts.vtt"]
+    assert names == [f"bursts.{form}" for form in ("aud", "json", "jsonl", "lrc", "srt", "tsv", "txt", "vtt")]
     assert (tmp_path / "out" / "bursts.srt").read_text(encoding="utf-8").startswith("1\n00:00:0")
 
 
