@@ -212,7 +212,8 @@ class FasterWhisper:
         while True:
             loaded = self._loaded
             extract = loaded.model.feature_extractor
-            features = [loading.pad_or_trim(extract(window.audio.samples)) for window in windows]
+            # Without the frame that is over, as it is decoded afterwards: then it is encoded once for both.
+            features = [loading.pad_or_trim(extract(window.audio.samples)[:, :-1]) for window in windows]
             try:
                 language, _, _ = loaded.model.detect_language(
                     features=np.concatenate(features, axis=1),

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import ctranslate2
 import faster_whisper
+import numpy as np
 from faster_whisper.audio import pad_or_trim
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 
@@ -56,6 +57,22 @@ class Loaded:
 
     model: Any
     place: Place
+
+
+class _Model(faster_whisper.WhisperModel):  # type: ignore[misc]
+    """Keeps what it encoded last: the window that tells the language is the first to be decoded, and that half the work."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._last: tuple[Any, Any] | None = None
+
+    def encode(self, features: Any) -> Any:
+        last = self._last
+        if last is not None and np.array_equal(last[0], features):
+            return last[1]
+        encoded = super().encode(features)
+        self._last = features, encoded
+        return encoded
 
 
 def first_place(runtime: Runtime) -> Place:
@@ -145,7 +162,7 @@ def load(name: str, folder: Path, place: Place, threads: int) -> Loaded:
     _check_folder(name, folder)
     device, _, index = place.device.partition(":")
     try:
-        model = faster_whisper.WhisperModel(
+        model = _Model(
             str(folder),
             device=device,
             device_index=int(index or 0),

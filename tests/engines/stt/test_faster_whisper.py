@@ -422,3 +422,18 @@ def test_a_folder_of_transformers_is_converted_once(
     again = engines.load(_card(transformers_folder), EXACT)
     assert [record.getMessage().count("converted") for record in caplog.records] == [1]
     assert _hear(again, _windows(clips[:1]), max_new_tokens=5) == _hear(first, _windows(clips[:1]), max_new_tokens=5)
+
+
+def test_the_window_that_tells_the_language_is_encoded_once(
+    whisper: Any, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = faster_whisper.WhisperModel.encode
+
+    def counted(self: Any, features: np.ndarray) -> Any:
+        encoded.append(features.shape[-1])
+        return encode(self, features)
+
+    monkeypatch.setattr(faster_whisper.WhisperModel, "encode", counted)
+    _hear(whisper, _windows(clips[:2]), language=None, temperature=(0.0,))
+    assert encoded == [3000, 3000]
