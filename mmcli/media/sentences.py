@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # A sentence does not go on over so long a silence, and one without an end is cut between segments before it is as long.
 _PAUSE_S = 3.0
+# Where an engine writes neither punctuation nor capitals, only the pauses tell sentences.
+_UNPUNCTUATED_PAUSE_S = 0.5
+_MARKS = frozenset(".,;:!?…。，、；：！？।؟،")
 _LONGEST_S = 30.0
 _LONGEST_CHARACTERS = 1000
 
@@ -32,16 +35,20 @@ class _Part:
 def by_sentence(segments: Iterable[Segment]) -> Iterator[Segment]:
     """One segment for each sentence, as soon as its end is there, whatever segments it came in; no word is lost.
 
-    A change of speaker or language, a silence of three seconds and a length of 30 s end a sentence too. What is known
+    A change of speaker or language, a silence of three seconds and a length of 30 s end a sentence too; as long
+    as no punctuation or capital has come, which some engines do not write, half a second between segments is enough. What is known
     of a segment as a whole (decoding) is left out; its flags go to all its sentences. A segment without words stays
     whole.
     """
     held: list[_Part] = []
+    pause_s = _UNPUNCTUATED_PAUSE_S
     for segment in segments:
         parts = [_Part(word, word.text, segment) for word in spaced(segment)]
-        if held and _is_apart(held, segment, parts[0].word):
+        if held and _is_apart(held, segment, parts[0].word, pause_s):
             yield _sentence(held)
             held = []
+        if any(c in _MARKS or c.isupper() for c in segment.text):
+            pause_s = _PAUSE_S
         if held:
             first = parts[0]
             parts[0] = replace(first, text=gap(held[-1].text, first.text, segment.language) + first.text)
@@ -51,11 +58,11 @@ def by_sentence(segments: Iterable[Segment]) -> Iterator[Segment]:
         yield _sentence(held)
 
 
-def _is_apart(held: list[_Part], segment: Segment, first: Word) -> bool:
+def _is_apart(held: list[_Part], segment: Segment, first: Word, pause_s: float) -> bool:
     last = held[-1]
     return (
         (segment.speaker, segment.language) != (last.segment.speaker, last.segment.language)
-        or first.start - last.word.end >= _PAUSE_S
+        or first.start - last.word.end >= pause_s
         or segment.end - held[0].word.start > _LONGEST_S
         or sum(len(part.text) for part in held) + len(segment.text) > _LONGEST_CHARACTERS
     )

@@ -93,6 +93,10 @@ def test_words_without_spaces_of_their_own_get_those_of_the_text() -> None:
     words = (Word("hello", 0, 1), Word("there", 1, 2), Word("you", 2, 3))
     segment = Segment(0, 3, "hello, there (you)!", words, "en")
     assert [text for *_, text in cues([segment], Shape(12))] == ["hello, there\n(you)!"]
+    segment = Segment(0, 3, "HELLO? There. YOU?", words, "en")
+    assert [text for *_, text in cues([segment], Shape(max_words_per_line=2))] == ["HELLO? There.", "YOU?"]
+    segment = Segment(0, 3, "5 £ 3", words, "en")
+    assert [text for *_, text in cues([segment], Shape(max_words_per_line=2))] == ["5 £", "3"]
     segment = Segment(0, 3, "something else", words, "en")
     assert [text for *_, text in cues([segment], Shape())] == ["hello there you"]
     segment = Segment(0, 3, "別的", (Word("今天", 0, 1), Word("很好", 1, 2)), "zh")

@@ -13,7 +13,7 @@ import pytest
 
 from mmcli.errors import InputError, OutputError
 from mmcli.media import files
-from mmcli.media.files import atomic_path, display_name, open_input, peek, read_limited
+from mmcli.media.files import atomic_path, display_name, head, open_input, peek, read_limited
 
 
 def refused(path: str | Path) -> str:
@@ -196,3 +196,17 @@ def test_a_fifo_is_written_directly(tmp_path: Path) -> None:
         direct.write_bytes(b"through")
     thread.join()
     assert got == [b"through"]
+
+
+def test_the_first_bytes_are_looked_at_without_being_taken(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert head(tmp_path / "a") == b"abc"
+    assert head(tmp_path / "none") == head(tmp_path) == b""
+    os.mkfifo(tmp_path / "pipe")
+    assert head(tmp_path / "pipe") == b""  # at once, and nothing is read that could not be put back
+    code = "from mmcli.media.files import *; print(head('-'), head('-'), open_input('-').read())"
+    ended = subprocess.run([sys.executable, "-c", code], input=b"abc" * 50_000, capture_output=True, check=True)
+    first, second, whole = (part.strip() for part in ended.stdout.decode().split(" "))
+    assert first == second
+    assert first.startswith("b'abcabc")
+    assert len(whole) == 3 + 150_000

@@ -75,7 +75,7 @@ def test_a_sentence_is_given_as_soon_as_its_end_is_there() -> None:
 
 
 def test_speakers_languages_and_silence_part_sentences() -> None:
-    first, other = said("so I", 0), said("came home", 1)
+    first, other = said("So I", 0), said("came home", 1)
     assert len(list(by_sentence([first, other]))) == 1
     assert len(list(by_sentence([first, dataclasses.replace(other, speaker="B")]))) == 2
     assert len(list(by_sentence([first, dataclasses.replace(other, language="fr")]))) == 2
@@ -83,9 +83,15 @@ def test_speakers_languages_and_silence_part_sentences() -> None:
 
 
 def test_speech_without_punctuation_is_not_one_endless_sentence() -> None:
-    made = list(by_sentence([said("and so on and on", 2.0 * n) for n in range(100)]))
+    made = list(by_sentence([said("and so on and on", 1.6 * n) for n in range(100)]))
     assert max(segment.end - segment.start for segment in made) <= 30
     assert len(made) > 5
+
+
+def test_without_punctuation_and_capitals_pauses_end_sentences() -> None:
+    made = by_sentence([said("so i went", 0), said("to the sea", 1), said("and home", 2.5), said("again", 3.2)])
+    assert [segment.text for segment in made] == ["so i went to the sea", "and home again"]
+    assert len(list(by_sentence([said("So I went", 0), said("home", 2.5)]))) == 1
 
 
 def test_what_is_known_of_a_segment_alone_does_not_go_to_its_sentences_but_its_doubts_do() -> None:
