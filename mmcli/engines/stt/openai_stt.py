@@ -1,32 +1,24 @@
 """Speech-to-text by any server with OpenAI's `/audio/transcriptions`: one upload of a WAV file for each window.
 
-The source of the card is the base of the API, as in http://127.0.0.1:8000/v1. Two environment variables count, as for
-OpenAI's own clients: OPENAI_API_KEY, and OPENAI_BASE_URL in place of a source that is OpenAI's own address.
+Addresses, keys, time-outs and refusals are those of engines/served.py.
 """
 
 from __future__ import annotations
 
 import io
-import ipaddress
 import json
-import logging
 import math
-import os
-import random
 import re
 import threading
-import time
 import wave
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import numpy as np
 
-from mmcli import __version__, store
 from mmcli.engines.options import refuse_others
-from mmcli.errors import ConfigError, EngineError, MissingModel, MmcliError, UsageError, did_you_mean
+from mmcli.engines.served import ServedError, Server
+from mmcli.errors import MissingModel, UsageError, did_you_mean
 from mmcli.stages import Segment, Word
 from mmcli.threads import closable
 
@@ -39,29 +31,11 @@ if TYPE_CHECKING:
     from mmcli.options import TranscribeOptions
     from mmcli.stages import Window
 
-_LOG = logging.getLogger(__name__)
-_OPENAI = "https://api.openai.com/v1"
-_SETTINGS = ("model", "timeout_s", "retries")
 _HONOURED = ("language", "word_timestamps", "fast", "task", "temperature", "initial_prompt")
 _TASKS = {"transcribe": "audio/transcriptions", "translate": "audio/translations"}
-_RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _TIMEOUT_S = 120.0
-_CONNECT_S = 10.0
-_RETRIES = 3
-_LONGEST_PAUSE_S = 30.0
-_MAX_ANSWER_BYTES = 8 << 20
 # The richest form first; a server that has not the first may have the second.
 _FORMATS = ("verbose_json", "json", "text")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ask:
-    """What is the same for all windows of a recording."""
-
-    client: httpx2.Client
-    path: str
-    given: dict[str, Any]
-    words: bool
 
 
 class OpenAiTranscriber:
@@ -70,20 +44,13 @@ class OpenAiTranscriber:
     rate = 16000
     packs = False
 
+    device = "server"
+
     def __init__(self, card: ModelCard) -> None:
         """Sends nothing yet. ConfigError for settings, a source or a key that make no sense."""
         self._card = card
-        self._base = _base(card)
-        self._model = str(_setting(card, "model", str, "whisper-1"))
-        self._retries = int(_setting(card, "retries", int, _RETRIES))
-        timeout_s = float(_setting(card, "timeout_s", (int, float), _TIMEOUT_S))
-        key = os.environ.get("OPENAI_API_KEY", "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ConfigError("OPENAI_API_KEY holds characters that no key has", "set it anew")
-        if key and self._base.scheme == "http" and not _is_loopback(self._base.host):
-            _LOG.warning("%s: the API key goes there over http, which anybody on the way can read", self._base.host)
-        self._headers = {"User-Agent": f"mmcli/{__version__}", **({"Authorization": f"Bearer {key}"} if key else {})}
-        self._timeout_s = timeout_s
+        self.server = Server(card, "transcribe", _TIMEOUT_S)
+        self._model = self.server.model or "whisper-1"
         self._format = 0
         self._granular = True
         self._lock = threading.Lock()
@@ -94,16 +61,11 @@ class OpenAiTranscriber:
         UsageError for options that go to no server, EngineError or MissingModel for what the server answers.
         """
         given = self._given(options)
-        path = _TASKS[options.task]
-        limits = httpx2.Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_S))
-        with (
-            closing(closable(windows)) as source,
-            httpx2.Client(base_url=self._base, headers=self._headers, timeout=limits) as client,
-        ):
-            ask = _Ask(client, path, given, options.word_timestamps)
+        with closing(closable(windows)) as source:
             for window in source:
                 if len(window.audio.samples):
-                    yield from _segments(self._ask(ask, wav(window.audio.samples, self.rate)), window, options)
+                    answer = self._ask(wav(window.audio.samples, self.rate), given, options)
+                    yield from _segments(answer, window, options)
 
     def _given(self, options: TranscribeOptions) -> dict[str, Any]:
         refuse_others(options, _HONOURED, f'model "{self._card.name}" on a server')
@@ -124,138 +86,49 @@ class OpenAiTranscriber:
 
     # ---------------------------------------------------------------- asking
 
-    def _ask(self, ask: _Ask, content: bytes) -> Any:
+    def _ask(self, content: bytes, given: dict[str, Any], options: TranscribeOptions) -> Any:
         """The server's answer: a JSON object, or a text. A form of answer that it has not is given up for good."""
         while True:
             number, granular = self._format, self._granular
-            fields = {**ask.given, "response_format": _FORMATS[number]}
-            if _FORMATS[number] == "verbose_json" and ask.words and granular:
+            fields = {**given, "response_format": _FORMATS[number]}
+            if _FORMATS[number] == "verbose_json" and options.word_timestamps and granular:
                 fields["timestamp_granularities[]"] = ["word", "segment"]
-            response = self._send(ask, fields, content)
-            if response.status_code in (400, 415, 422) and number + 1 < len(_FORMATS) and _about_format(response.text):
-                with self._lock:
-                    if "timestamp_granularities[]" in fields:
-                        self._granular = False
-                    elif self._format == number:
-                        self._format += 1
-                continue
-            self._check(response)
-            return self._read(response, _FORMATS[number])
-
-    def _send(self, ask: _Ask, fields: dict[str, Any], content: bytes) -> httpx2.Response:
-        """One answer, after as many tries as it takes and `retries` allows."""
-        for attempt in range(self._retries + 1):
-            last = attempt == self._retries
             try:
-                response = self._stream(ask, fields, content)
-            except httpx2.TimeoutException as error:
-                if last:
-                    raise self._failed(f"no answer within {self._timeout_s:g} s") from error
-            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-                if last:
-                    raise self._failed(" ".join(str(error).split())[:200] or type(error).__name__) from error
-            else:
-                if response.status_code not in _RETRIED or last:
-                    return response
-                time.sleep(_pause_s(attempt, response.headers.get("Retry-After")))
-                continue
-            time.sleep(_pause_s(attempt, None))
-        raise AssertionError("the last attempt returns or raises")
+                body = next(self.server.again(lambda: self._send(_TASKS[options.task], fields, content)))  # noqa: B023
+            except ServedError as error:
+                if error.status in (400, 415, 422) and number + 1 < len(_FORMATS) and _about_format(error.body):
+                    with self._lock:
+                        if "timestamp_granularities[]" in fields:
+                            self._granular = False
+                        elif self._format == number:
+                            self._format += 1
+                    continue
+                if error.status == 404:
+                    raise MissingModel(
+                        f'{self.server.where} has no model "{self._model}" or no transcriptions ({error.said or 404})',
+                        f"correct `source` or `settings.model` of [models.{self._card.name}] in {self._card.origin}",
+                    ) from error
+                raise
+            return self._read(body, _FORMATS[number])
 
-    def _stream(self, ask: _Ask, fields: dict[str, Any], content: bytes) -> httpx2.Response:
+    def _send(self, path: str, fields: dict[str, Any], content: bytes) -> Iterator[bytes]:
         files = {"file": ("speech.wav", content, "audio/wav")}
-        with ask.client.stream("POST", ask.path, data=fields, files=files) as response:
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > _MAX_ANSWER_BYTES:
-                    raise self._failed(f"its answer is longer than {_MAX_ANSWER_BYTES >> 20} MB")
-            return httpx2.Response(
-                response.status_code,
-                headers={"Retry-After": response.headers.get("Retry-After", "")},
-                content=bytes(body),
-            )
+        with self.server.asked("POST", path, data=fields, files=files) as response:
+            yield response.read()
 
-    def _check(self, response: httpx2.Response) -> None:
-        status = response.status_code
-        if status < 300:
-            return
-        said = _reason(response.text)
-        if status in (401, 403):
-            mend = "correct OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else "set OPENAI_API_KEY"
-            raise EngineError(f"{self._where} refuses access ({status}{said})", mend)
-        if status == 404:
-            raise MissingModel(
-                f'{self._where} has no model "{self._model}" or no transcriptions (404{said})',
-                f"correct `source` or `settings.model` of [models.{self._card.name}] in {self._card.origin}",
-            )
-        if status == 429:
-            raise self._failed(f"it has too much to do, or the quota is used up (429{said})")
-        raise self._failed(f"it answers {status}{said}")
-
-    def _read(self, response: httpx2.Response, form: str) -> Any:
+    def _read(self, body: bytes, form: str) -> Any:
         if form == "text":
-            return response.text
+            return body.decode("utf-8", "replace")
         try:
-            answer = json.loads(response.content)
+            answer = json.loads(body)
             if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
                 raise ValueError("no text in it")
         except (ValueError, RecursionError) as error:
-            raise self._failed(
-                "its answer is no transcription", "is `source` the base of the API, as .../v1?"
-            ) from error
+            raise self.server.garbage("its answer is no transcription") from error
         return answer
-
-    @property
-    def _where(self) -> str:
-        return f'model "{self._card.name}": the server {self._base.host}'
-
-    def _failed(self, why: str, mend: str = "is it running, and does it serve this model?") -> MmcliError:
-        return EngineError(f"{self._where} did not transcribe: {why}", mend)
 
 
 # ---------------------------------------------------------------- what is sent
-
-
-def _base(card: ModelCard) -> httpx2.URL:
-    if not store.is_served(card):
-        raise ConfigError(
-            f"{card.origin}: [models.{card.name}] source is no address of a server", "as http://127.0.0.1:8000/v1"
-        )
-    url = card.source
-    if url.rstrip("/") == _OPENAI:
-        url = os.environ.get("OPENAI_BASE_URL", "").strip() or url
-    try:
-        base = httpx2.URL(url.rstrip("/") + "/")
-    except httpx2.InvalidURL as error:
-        raise ConfigError(f"{card.origin}: [models.{card.name}] source is no address ({error})") from error
-    if base.scheme not in ("http", "https") or not base.host:
-        raise ConfigError(f"{card.origin}: [models.{card.name}] source is no address of a server")
-    if base.userinfo:
-        raise ConfigError(
-            f"{card.origin}: [models.{card.name}] source holds a name or password", "put a key into OPENAI_API_KEY"
-        )
-    return base
-
-
-def _setting(card: ModelCard, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
-    for key in card.settings:
-        if key not in _SETTINGS:
-            raise ConfigError(
-                f'{card.origin}: [models.{card.name}] unknown setting "{key}"',
-                did_you_mean(key, _SETTINGS) or f"known: {', '.join(_SETTINGS)}",
-            )
-    value = card.settings.get(name, default)
-    if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int | float) and value < 0):
-        raise ConfigError(f"{card.origin}: [models.{card.name}] setting {name} cannot be {value!r}")
-    return value
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def wav(samples: NDArray[np.float32], rate: int) -> bytes:
@@ -269,31 +142,11 @@ def wav(samples: NDArray[np.float32], rate: int) -> bytes:
     return held.getvalue()
 
 
-def _pause_s(attempt: int, asked: str | None) -> float:
-    """Seconds before the next try: what the server asks for, else twice as long each time, never all at one moment."""
-    try:
-        wanted = float(asked or "")
-    except ValueError:
-        wanted = 0.5 * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
-    return min(max(wanted, 0.0), _LONGEST_PAUSE_S)
-
-
 # ---------------------------------------------------------------- what comes back
 
 
 def _about_format(text: str) -> bool:
     return re.search(r"response_format|verbose_json|timestamp_granularities", text) is not None
-
-
-def _reason(text: str) -> str:
-    """What a server says to an error, as ": ..."; nothing where it says nothing that can be understood."""
-    try:
-        answer = json.loads(text)
-        found = answer.get("error", answer.get("detail"))
-        found = found.get("message") if isinstance(found, dict) else found
-    except (ValueError, RecursionError, AttributeError):
-        return ""
-    return f": {' '.join(found.split())[:200]}" if isinstance(found, str) and found.strip() else ""
 
 
 def _segments(answer: Any, window: Window, options: TranscribeOptions) -> Iterator[Segment]:

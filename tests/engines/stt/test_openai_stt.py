@@ -21,7 +21,7 @@ import pytest
 
 from mmcli import engines, store
 from mmcli.catalogue import ModelCard
-from mmcli.engines.stt import openai_stt
+from mmcli.engines import served
 from mmcli.engines.stt.openai_stt import OpenAiTranscriber
 from mmcli.errors import ConfigError, EngineError, MissingModel, UsageError
 from mmcli.options import TranscribeOptions
@@ -104,7 +104,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status, content, *headers = answer
         self.send_response(status)
-        for key, value in {"Content-Length": str(len(content)), **(headers[0] if headers else {})}.items():
+        for key, value in {
+            "Content-Length": str(len(content)),
+            "Connection": "close",
+            **(headers[0] if headers else {}),
+        }.items():
             self.send_header(key, value)
         self.end_headers()
         self.wfile.write(content)
@@ -115,7 +119,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     # How long it waits between tries is tested by itself.
-    monkeypatch.setattr(openai_stt, "_LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(served, "_LONGEST_PAUSE_S", 0.01)
     state = Server()
     http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"server_state": state}))
     http.daemon_threads = True
@@ -242,7 +246,7 @@ def test_closing_closes_the_windows_and_none_is_asked_for_ahead(server: Server) 
         (429, EngineError, "too much to do"),
         (500, EngineError, "it answers 500: no such key"),
         (418, EngineError, "it answers 418"),
-        (302, EngineError, "it answers 302"),
+        (302, EngineError, "sends on to 127.0.0.1, which is not followed"),
     ],
 )
 def test_what_a_server_refuses_is_one_line(server: Server, status: int, kind: type[Exception], why: str) -> None:
@@ -274,7 +278,7 @@ def test_garbage_is_one_line(server: Server, body: bytes) -> None:
 
 
 def test_an_endless_answer_is_not_read_to_its_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_stt, "_MAX_ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(served, "MAX_ANSWER_BYTES", 1 << 20)
     server.answer = lambda asked: (200, b" " * (3 << 20))
     with pytest.raises(EngineError, match="longer than 1 MB"):
         _hear(server)
@@ -294,15 +298,17 @@ def test_a_server_that_hangs_or_drops_the_connection_is_given_up(server: Server)
 
 def test_a_server_that_is_not_there_is_one_line(server: Server) -> None:
     card = replace(_card(server, retries=0), source="http://127.0.0.1:9/v1")
-    with pytest.raises(EngineError, match=r"127\.0\.0\.1 did not transcribe.*is it running"):
+    with pytest.raises(EngineError, match=r"127\.0\.0\.1:9 did not transcribe.*is it running"):
         list(engines.load(card).transcribe(iter([_window()]), PLAIN))
 
 
 def test_the_pause_before_another_try_is_what_the_server_asks_for_or_doubles() -> None:
-    assert openai_stt._pause_s(0, "7") == 7
-    assert openai_stt._pause_s(0, "9999") == openai_stt._LONGEST_PAUSE_S
+    assert served._pause_s(0, "7") == 7
+    assert served._pause_s(0, "9999") == served._LONGEST_PAUSE_S
+    assert served._pause_s(0, "Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert served._pause_s(0, "nan") > 0
     for attempt in range(4):
-        assert 0.75 <= openai_stt._pause_s(attempt, "soon") / (0.5 * 2**attempt) <= 1.25
+        assert 0.75 <= served._pause_s(attempt, "soon") / (0.5 * 2**attempt) <= 1.25
 
 
 @pytest.mark.parametrize(
