@@ -119,6 +119,8 @@ def unlisted(name: str) -> ModelCard | None:
         if folder is None or (families.CONFIG in to_come and not (folder / families.CONFIG).is_file()):
             raise MissingModel(f'model "{name}" is not on this machine', f"mmcli models pull {name}")
         source = f"{cache.SCHEME}{repo}"
+    elif name.startswith(("http://", "https://")):
+        raise ConfigError("the address of a server is no name of a model", f"mmcli models add MYNAME {name}")
     elif "/" in name or Path(name).is_dir():
         folder, revision, to_come = Path(name).expanduser().absolute(), "", {}
         source = f"path:{folder}"

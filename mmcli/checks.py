@@ -50,11 +50,25 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
         except MmcliError as error:
             findings.append(Finding(role, name, error))
         else:
-            findings.append(Finding(role, f"{name}: {card.engine}, {card.size_mb:g} MB, {card.license}"))
+            where = "on a server" if store.is_served(card) else f"{card.size_mb:g} MB, {card.license}"
+            findings.append(Finding(role, f"{name}: {card.engine}, {where}"))
     for role in spec.options:
         if role not in (*spec.models, "runtime"):
             lost = ConfigError(f'{_origin(spec, role)}: pipeline "{spec.name}" has options for {role}, but no {role}')
             findings.append(Finding(role, "options without a model", lost))
+    return findings
+
+
+def reach(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
+    """Whether the servers that a pipeline asks answer, and list its models. They are asked."""
+    findings = []
+    for role, name in spec.models.items():
+        try:
+            card = catalogue.model(name, role)
+            if engines.spec_of(card).served and store.is_served(card):
+                findings.append(Finding(role, engines.load(card).server.reach()))
+        except MmcliError as error:
+            findings.append(Finding(role, name, error))
     return findings
 
 

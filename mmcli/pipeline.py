@@ -101,7 +101,13 @@ def _provenance(pipeline: str, cards: Mapping[str, ModelCard], options: Mapping[
         "mmcli": __version__,
         "pipeline": pipeline,
         "models": {
-            role: {"name": card.name, "engine": card.engine, "source": card.source, "revision": _revision(card)}
+            role: {
+                "name": card.name,
+                "engine": card.engine,
+                "source": card.source,
+                "revision": _revision(card),
+                "settings": dict(card.settings),
+            }
             for role, card in cards.items()
         },
         "options": given,

@@ -171,12 +171,12 @@ class Video:
 # ---------------------------------------------------------------- conversation
 
 Attachment = Image | Document | Video | AudioSource
-Part = str | Image | Document | Video
+Part = str | Image | Document | Video | AudioSource
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one side said: text, pictures, documents and videos in the order in which they were given."""
+    """What one side said: text, pictures, documents, videos and sound in the order in which they were given."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[Part, ...]

@@ -64,8 +64,8 @@ def _names(role: str) -> list[str]:
     return [name for name, card in CARDS.items() if card.role == role]
 
 
-# These need torch or a server; tests/engines/stt/ holds them to the same promises.
-ELSEWHERE = {"transformers-stt", "openai-stt"}
+# These need torch or a server; tests/engines/ holds them to the same promises.
+ELSEWHERE = {"transformers-stt", "openai-stt", "openai"}
 
 
 def test_every_engine_is_tried() -> None:

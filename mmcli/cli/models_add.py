@@ -1,4 +1,4 @@
-"""mmcli models add: a folder or a model of the hub gets a name in the user's own configuration."""
+"""mmcli models add: a folder, a model of the hub or one on a server gets a name in the user's own configuration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from mmcli import cache, families, ui
-from mmcli.catalogue import ModelCard, read_catalogue, user_config
+from mmcli.catalogue import MODALITIES, ModelCard, read_catalogue, user_config
 from mmcli.cli import common
+from mmcli.cli.models_served import SERVED_BY, of_server
 from mmcli.errors import ConfigError, InputError, OutputError, UsageError, did_you_mean
 from mmcli.stages import ROLES
 
@@ -32,7 +33,9 @@ _FLOW: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it shall be called.")],
-    source: Annotated[str, typer.Argument(metavar="FOLDER|hf:ORG/NAME", help="Where its weights are.")],
+    source: Annotated[
+        str, typer.Argument(metavar="FOLDER|hf:ORG/NAME|URL", help="Where it is; http://HOST/v1 is a server.")
+    ],
     role: Annotated[
         str | None, typer.Option("--role", metavar="ROLE", help=f"{', '.join(ROLES)}; else its config.json tells.")
     ] = None,
@@ -47,25 +50,53 @@ def add(
         list[str] | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639-1 code; repeat for more.")
     ] = None,
     licence: Annotated[str | None, typer.Option("--licence", "--license", metavar="SPDX", help="Its licence.")] = None,
+    server_model: Annotated[
+        str | None,
+        typer.Option("--server-model", metavar="MODEL", help="Its name on the server, where that has several."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="KIND", help=f"What it takes: {', '.join(MODALITIES)}; repeat for more."),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option("--api-key-env", metavar="VARIABLE", help="Where the server's key is, if not in OPENAI_API_KEY."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an entry of that name.")] = False,
     hf_token: TokenOption = None,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
 ) -> None:
-    """Give a name to a model in a folder or on the hub, in your own configuration file.
+    """Give a name to a model in a folder, on the hub or on a server, in your own configuration file.
 
-    Of a model on the hub only config.json is fetched; `mmcli models pull NAME` brings the rest.
+    Of a model on the hub only config.json is fetched; `mmcli models pull NAME` brings the rest. A server is asked which
+    models it has; its key is never written down.
     """
     known = read_catalogue(config).models
     if not _NAME.fullmatch(name) or name.endswith(".toml"):
         raise UsageError(f'"{name}" is no name for a model', "letters, digits, dots, hyphens and underscores make one")
     if name in known and not force:
         raise UsageError(f'there is a model "{name}" already, in {known[name].origin}', "--force replaces it")
-    table = (
-        _of_hub(source, revision, engine, hf_token) if source.startswith(cache.SCHEME) else _of_folder(source, engine)
-    )
-    family = table.pop("family")
+    for kind in inputs or ():
+        if kind not in MODALITIES:
+            raise UsageError(
+                f'"{kind}" is nothing that a model takes', did_you_mean(kind, MODALITIES) or ", ".join(MODALITIES)
+            )
+    if source.startswith(("http://", "https://")):
+        settings = {"model": server_model, "api_key_env": api_key_env}
+        role = role or _role_of(engine) or "backbone"
+        engine = engine or SERVED_BY.get(role)
+        table = of_server(name, source, role, engine, settings)
+    elif server_model or api_key_env:
+        raise UsageError(
+            f"--{'server-model' if server_model else 'api-key-env'} is for a server", "name its http://HOST/v1"
+        )
+    elif source.startswith(cache.SCHEME):
+        table = _of_hub(source, revision, engine, hf_token)
+    else:
+        table = _of_folder(source, engine)
+    family = table.pop("family", None)
     table["role"] = role or _role_of(engine) or (family.role if family is not None else None)
     table["engine"] = engine or (family.engine if family is not None else None)
     if not table["role"] or not table["engine"]:
@@ -73,7 +104,9 @@ def add(
     if family is not None and (family.role, family.engine) == (table["role"], table["engine"]):
         table["inputs"], table["outputs"] = list(family.inputs), list(family.outputs)
     elif table["role"] in _FLOW:
-        table["inputs"], table["outputs"] = map(list, _FLOW[table["role"]])
+        takes, gives = map(list, _FLOW[table["role"]])
+        table["inputs"], table["outputs"] = table.get("inputs") or takes, gives
+    table["inputs"] = inputs or table.get("inputs")
     table["languages"] = language or ["*"]
     table["license"] = licence or table.get("license", "")
     _check_engine(name, table, given=engine is not None or role is not None)
@@ -153,6 +186,9 @@ def write_entry(file: Path, name: str, table: dict[str, Any]) -> None:
         for key in ("role", "engine", "source", "revision", "license", "size_mb", "languages", "inputs", "outputs"):
             if table.get(key) not in (None, ""):
                 entry[key] = table[key]
+        if table.get("settings"):
+            entry["settings"] = tomlkit.inline_table()
+            entry["settings"].update(table["settings"])
         models[name] = entry
         text = tomlkit.dumps(document).lstrip()
     except TOMLKitError as error:

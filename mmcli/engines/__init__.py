@@ -66,6 +66,13 @@ ENGINES: dict[str, EngineSpec] = {
         ("rapidocr", "zxingcpp", "rapidfuzz"),
         about="answers out of what is written in pictures, PDFs and texts",
     ),
+    "openai": EngineSpec(
+        "backbone",
+        "mmcli.engines.backbone.openai_chat:OpenAiBackbone",
+        ("httpx2", "jsonschema"),
+        served=True,
+        about="any chat model on a server that OpenAI's clients can use",
+    ),
     "espeak": EngineSpec(
         "tts", "mmcli.engines.tts.espeak:Espeak", ("espeakng_loader",), about="a hundred languages, instant"
     ),

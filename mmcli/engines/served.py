@@ -46,6 +46,8 @@ _LONGEST_PAUSE_S = 30.0
 MAX_ANSWER_BYTES = 10 << 20
 """Longer answers are no answers."""
 _SAID = 300
+_BASE = "is `source` the base of the API, as .../v1?"
+_MEND = "is it running, and does it serve this model?"
 
 
 class ServedError(EngineError):
@@ -143,6 +145,14 @@ class Server:
         """The names of the models that the server lists. ServedError where it lists none."""
         return [entry["id"] for entry in self.listed()]
 
+    def reach(self) -> str:
+        """Ask whether it answers and has the model: what it says, in words. ServedError where it does not answer."""
+        names = self.models()
+        place = self.base.netloc.decode("ascii")
+        if self.model and self.model not in names:
+            return f"{place} answers, but does not list {self.model}"
+        return f"{place} answers and lists {self.model or ', '.join(names[:10]) or 'no model'}"
+
     def listed(self) -> list[dict[str, Any]]:
         """What the server tells about each of its models; `id` is its name."""
 
@@ -162,14 +172,13 @@ class Server:
     def where(self) -> str:
         return f'model "{self._card.name}": the server {self.base.netloc.decode("ascii")}'
 
-    def failed(self, why: str, mend: str | None = None, *, status: int = 0) -> ServedError:
+    def failed(self, why: str, mend: str | None = _MEND, *, status: int = 0) -> ServedError:
         """The error of an attempt; with the status 0 another attempt may go better."""
-        mend = mend or "is it running, and does it serve this model?"
         return ServedError(f"{self.where} did not {self._verb}: {why}", mend, status=status)
 
     def garbage(self, what: str) -> ServedError:
         """The error for an answer that is no answer of this API."""
-        return self.failed(what, "is `source` the base of the API, as .../v1?", status=200)
+        return self.failed(what, _BASE, status=200)
 
     def _refusal(self, response: httpx2.Response) -> ServedError:
         status = response.status_code
@@ -185,7 +194,9 @@ class Server:
             why = f"it answers {status} and sends on to {to}, which is not followed"
         else:
             why = f"it answers {said}"
-        error = self.failed(why, status=status)
+        # With 400 and the like what was asked is at fault, and the server says how.
+        advice = None if status in (400, 413, 422) else _BASE if status == 404 else _MEND
+        error = self.failed(why, advice, status=status)
         error.body, error.retry_after = body, response.headers.get("Retry-After")
         return error
 

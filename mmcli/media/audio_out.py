@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import struct
 import tempfile
+import wave
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -39,6 +41,17 @@ def pcm16(audio: Audio) -> bytes:
     """The samples as 16-bit little-endian integers; what lies beyond -1..1 is clipped."""
     samples = np.nan_to_num(audio.samples, nan=0.0)
     return np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+
+
+def wav_bytes(audio: Audio) -> bytes:
+    """A whole WAV file of 16 bits, its length in its header."""
+    held = io.BytesIO()
+    with wave.open(held, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(audio.rate)
+        file.writeframes(pcm16(audio))
+    return held.getvalue()
 
 
 def write_audio(path: Path, blocks: Iterable[Audio]) -> float:

@@ -5,27 +5,22 @@ Addresses, keys, time-outs and refusals are those of engines/served.py.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
 import threading
-import wave
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mmcli.engines.options import refuse_others
 from mmcli.engines.served import ServedError, Server
 from mmcli.errors import MissingModel, UsageError, did_you_mean
+from mmcli.media.audio_out import wav_bytes
 from mmcli.stages import Segment, Word
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from numpy.typing import NDArray
 
     from mmcli.catalogue import ModelCard
     from mmcli.options import TranscribeOptions
@@ -64,7 +59,7 @@ class OpenAiTranscriber:
         with closing(closable(windows)) as source:
             for window in source:
                 if len(window.audio.samples):
-                    answer = self._ask(wav(window.audio.samples, self.rate), given, options)
+                    answer = self._ask(wav_bytes(window.audio), given, options)
                     yield from _segments(answer, window, options)
 
     def _given(self, options: TranscribeOptions) -> dict[str, Any]:
@@ -126,20 +121,6 @@ class OpenAiTranscriber:
         except (ValueError, RecursionError) as error:
             raise self.server.garbage("its answer is no transcription") from error
         return answer
-
-
-# ---------------------------------------------------------------- what is sent
-
-
-def wav(samples: NDArray[np.float32], rate: int) -> bytes:
-    """A WAV file of 16 bits for samples [n] in -1..1."""
-    held = io.BytesIO()
-    with wave.open(held, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return held.getvalue()
 
 
 # ---------------------------------------------------------------- what comes back
