@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from httpx2 import EventSource
 
 from mmcli.engines.answers import check_document, read_schema, until
-from mmcli.engines.backbone.openai_messages import messages, pictures, seen
+from mmcli.engines.backbone.openai_messages import SIDE, messages, pictures, seen
 from mmcli.engines.served import ServedError, Server, Watched, reason
 from mmcli.errors import ConfigError, EngineError, MissingModel, MmcliError, UsageError
 from mmcli.stages import Usage
@@ -85,7 +85,7 @@ class OpenAiBackbone:
     def prepare(self, parts: Iterable[Part]) -> None:
         """Make the pictures ready to be sent."""
         for part in seen(parts):
-            self._encode(part)
+            self._encode(part, SIDE)
 
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
         """The answer as the server writes it; closing it closes the connection.

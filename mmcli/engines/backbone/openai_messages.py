@@ -67,7 +67,7 @@ def messages(
     return [{"role": message.role, "content": content(message)} for message in conversation.messages]
 
 
-def pictures(part: Image | Video, side: int = SIDE) -> tuple[tuple[float, str], ...]:
+def pictures(part: Image | Video, side: int) -> tuple[tuple[float, str], ...]:
     """The pictures of a part as data URIs, each with its time in seconds (0 for a still one)."""
     if isinstance(part, Image):
         return ((0.0, _data_uri(part.pixels(), side)),)
