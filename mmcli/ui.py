@@ -156,6 +156,49 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console().print(grid)
 
 
+def heading(lines: Sequence[str]) -> None:
+    """Plain lines of a result, the first one bold in a terminal."""
+    if not sys.stdout.isatty():
+        write("".join(visible(line, keep="") + "\n" for line in lines if line))
+        return
+    from rich.text import Text
+
+    for number, line in enumerate(lines):
+        console().print(Text(visible(line, keep=""), style="bold" if number == 0 and len(lines) > 1 else ""))
+
+
+def flow(rows: Sequence[Sequence[tuple[str, Sequence[str]]]]) -> None:
+    """Boxes with a title and lines, those of a row beside each other, with arrows from row to row; plain in a pipe."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            for title, lines in row:
+                write("\t".join(visible(cell, keep="") for cell in (title, *lines)) + "\n")
+        return
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = console()
+    for number, row in enumerate(rows):
+        if number:
+            screen.print(Text("      │\n      ▼"))
+        grid = Table.grid(expand=False, padding=(0, 1, 0, 0))
+        for _ in row:
+            grid.add_column(ratio=1 if len(row) > 1 else None)
+        cells = [Text("\n".join(visible(line, keep="") for line in lines)) for _, lines in row]
+        titles = [Text(visible(title, keep=""), style="bold") for title, _ in row]
+        grid.add_row(*(Panel(cell, title=title, title_align="left") for cell, title in zip(cells, titles, strict=True)))
+        screen.print(grid)
+
+
+def count(number: int) -> str:
+    """A number of parameters as a person reads it."""
+    for unit, value in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= value * 0.9995:
+            return f"{number / value:.3g} {unit}"
+    return str(number)
+
+
 def seconds(timings: Mapping[str, float]) -> str:
     """Stage times in one line."""
     return ", ".join(f"{stage.replace('_', ' ')} {value:.2f} s" for stage, value in timings.items())

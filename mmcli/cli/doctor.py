@@ -7,12 +7,11 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from mmcli import __version__, ui
+from mmcli import __version__, machine, ui
 from mmcli.catalogue import user_config
 from mmcli.cli import common
 from mmcli.errors import MissingPackage
@@ -73,42 +72,20 @@ def _machine() -> dict[str, str]:
     while not cache.exists():
         cache = cache.parent
     disk = shutil.disk_usage(cache)
-    total, free = _memory()
+    total, free = (size / 1e9 for size in machine.memory())
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, {' '.join(_cpu_flags()) or 'no vector units'}",
-        "gpu": "; ".join(_gpus()) or "none found",
+        "gpu": "; ".join(f"{gpu.name}, {gpu.total >> 20} MiB, {gpu.driver}" for gpu in machine.gpus()) or "none found",
         "memory": f"{free:.1f} of {total:.1f} GB free",
         "disk": f"{disk.free / 1e9:.1f} of {disk.total / 1e9:.1f} GB free at {cache}",
     }
 
 
-def _memory() -> tuple[float, float]:
-    """Gigabytes in all, and those that a new program could have."""
-    values = dict(re.findall(r"^(\w+):\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE))
-    return int(values.get("MemTotal", 0)) / 1e6, int(values.get("MemAvailable", 0)) / 1e6
-
-
 def _cpu_flags() -> list[str]:
-    line = re.search(r"^(?:flags|Features)\s*:(.*)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", machine.read("/proc/cpuinfo"), re.MULTILINE)
     present = line.group(1).split() if line is not None else []
     return [flag for flag in _CPU_FLAGS if flag in present]
-
-
-def _read(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _gpus() -> list[str]:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in lines if line.strip()]
 
 
 def _sound() -> dict[str, str]:

@@ -11,6 +11,7 @@ from mmcli import cache, families, ui
 from mmcli.catalogue import ModelCard, read_catalogue
 from mmcli.cli import common
 from mmcli.cli.models_add import TokenOption, add
+from mmcli.cli.models_inspect import inspect
 from mmcli.errors import InputError, MissingModel, MmcliError, UsageError
 from mmcli.stages import ROLES
 
@@ -280,3 +281,4 @@ def _verdict(broken: list[str], fix: bool) -> str:
 
 
 app.command("add")(add)
+app.command("inspect")(inspect)
