@@ -39,10 +39,12 @@ _LOG = logging.getLogger(__name__)
 _OPENAI = "https://api.openai.com/v1"
 SETTINGS = ("model", "timeout_s", "retries", "api_key_env")
 _KEY = "OPENAI_API_KEY"
-_RETRIED = (0, 408, 409, 429, 500, 502, 503, 504)
+_RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _CONNECT_S = 10.0
 _RETRIES = 3
 _LONGEST_PAUSE_S = 30.0
+# A longer one is told of.
+_LONG_PAUSE_S = 5.0
 MAX_ANSWER_BYTES = 10 << 20
 """Longer answers are no answers."""
 _SAID = 300
@@ -51,15 +53,17 @@ _MEND = "is it running, and does it serve this model?"
 
 
 class ServedError(EngineError):
-    """A server that could not be reached or that refused; `status` is HTTP's, 0 where there was none.
+    """A server that could not be reached, that refused or that answered badly.
 
-    `said` is its own reason, `body` all that it sent.
+    `status` is HTTP's where it refused, else 0; `said` is its own reason, `body` all that it sent; `again` tells whether
+    another attempt may go better.
     """
 
     def __init__(self, problem: str, mend: str | None = None, *, status: int = 0, body: str = "") -> None:
         super().__init__(problem, mend)
         self.status = status
         self.body = body
+        self.again = status in _RETRIED
         self.retry_after: str | None = None
 
     @property
@@ -120,10 +124,13 @@ class Server:
                 if not response.is_success:
                     raise self._refusal(response)
                 yield response
-        except httpx2.TimeoutException as error:
+        except (httpx2.ReadTimeout, httpx2.WriteTimeout) as error:
+            # It has had its time, and would get as much again with each attempt.
             raise self.failed(f"no answer within {self.timeout_s:g} s") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise self.failed(" ".join(str(error).split())[:_SAID] or type(error).__name__) from error
+            broken = self.failed(" ".join(str(error).split())[:_SAID] or type(error).__name__)
+            broken.again = isinstance(error, httpx2.TransportError)
+            raise broken from error
 
     def again(self, attempt: Callable[[], Iterator[T]]) -> Generator[T, None, None]:
         """What one attempt gives. Before its first item, it is made anew where another may go better."""
@@ -136,9 +143,11 @@ class Server:
                         yield item
                 return
             except ServedError as error:
-                if begun or error.status not in _RETRIED or number == self._retries:
+                if begun or not error.again or number == self._retries:
                     raise
                 pause_s = _pause_s(number, error.retry_after)
+                if pause_s > _LONG_PAUSE_S:
+                    _LOG.warning("%s wants to be asked again in %.0f s (%s)", self.where, pause_s, error.status)
             time.sleep(pause_s)
 
     def models(self) -> list[str]:
@@ -162,7 +171,7 @@ class Server:
                     entries = json.loads(response.read())["data"]
                     yield [entry for entry in entries if isinstance(entry["id"], str)]
                 except (ValueError, KeyError, TypeError, RecursionError) as error:
-                    raise self.failed("its list of models is none", status=response.status_code) from error
+                    raise self.failed("its list of models is none") from error
 
         return next(self.again(attempt))
 
@@ -173,12 +182,12 @@ class Server:
         return f'model "{self._card.name}": the server {self.base.netloc.decode("ascii")}'
 
     def failed(self, why: str, mend: str | None = _MEND, *, status: int = 0) -> ServedError:
-        """The error of an attempt; with the status 0 another attempt may go better."""
+        """The error of an attempt."""
         return ServedError(f"{self.where} did not {self._verb}: {why}", mend, status=status)
 
     def garbage(self, what: str) -> ServedError:
         """The error for an answer that is no answer of this API."""
-        return self.failed(what, _BASE, status=200)
+        return self.failed(what, _BASE)
 
     def _refusal(self, response: httpx2.Response) -> ServedError:
         status = response.status_code
@@ -222,7 +231,7 @@ class Watched(httpx2.SyncByteStream):
         for chunk in self._stream:
             length += len(chunk)
             if length > MAX_ANSWER_BYTES:
-                raise self._server.failed(f"its answer is longer than {MAX_ANSWER_BYTES >> 20} MB", status=200)
+                raise self._server.failed(f"its answer is longer than {MAX_ANSWER_BYTES >> 20} MB")
             if time.monotonic() - self.heard > self._server.timeout_s:
                 raise self._server.failed(f"nothing but signs of life for {self._server.timeout_s:g} s")
             yield chunk

@@ -222,7 +222,7 @@ class OpenAiBackbone:
         if not isinstance(chunk, dict):
             raise self.server.garbage("its answer is no chat completion")
         if chunk.get("error"):
-            raise self.server.failed(f"it reports {reason(chunk) or 'an error'}", status=200)
+            raise self.server.failed(f"it reports {reason(chunk) or 'an error'}")
         return chunk
 
     def _pieces(self, chunks: Iterator[dict[str, Any]], ask: _Ask) -> Iterator[str | Usage]:
@@ -241,7 +241,7 @@ class OpenAiBackbone:
         if not finish:
             if not (spoke or thought or usage):
                 raise self.server.garbage("its answer is no chat completion")
-            raise self.server.failed("it broke off before the end of its answer", status=200)
+            raise self.server.failed("it broke off before the end of its answer")
         if finish == "content_filter":
             raise EngineError(f"{self.server.where} broke off: its filter does not allow the answer")
         if finish == "length" and thought and not spoke:

@@ -408,6 +408,26 @@ def test_a_server_in_trouble_is_asked_again(server: ChatServer, status: int) -> 
     assert _ask(server) == ["Yes."]
 
 
+def test_a_server_that_says_nothing_has_its_time_once(server: ChatServer) -> None:
+    server.answer = lambda asked: Reply([b": alive\n\n", "hang"])
+    came, error = _came(server, timeout_s=0.2)
+    assert (came, len(server.asked)) == ("", 1)
+    assert "no answer within 0.2 s" in str(error)
+
+
+def test_a_long_wait_is_told_of(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("mmcli").propagate = True
+    slept: list[float] = []
+    monkeypatch.setattr(served, "_LONGEST_PAUSE_S", 30.0)
+    monkeypatch.setattr(served.time, "sleep", slept.append)
+    server.answer = lambda asked: refusal(429, "later", **{"Retry-After": "12"})
+    _came(server, retries=1)
+    assert slept == [12.0]
+    assert "wants to be asked again in 12 s (429)" in caplog.text
+
+
 def test_a_server_that_is_not_there_is_one_line(server: ChatServer) -> None:
     card = replace(_card(server, retries=0), source="http://127.0.0.1:9/v1")
     with pytest.raises(EngineError, match=r"127\.0\.0\.1:9 did not answer: .*refused; is it running"):

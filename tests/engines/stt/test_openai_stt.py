@@ -289,7 +289,7 @@ def test_a_server_that_hangs_or_drops_the_connection_is_given_up(server: Server)
     started = time.monotonic()
     with pytest.raises(EngineError, match=r"no answer within 0\.2 s"):
         _hear(server, timeout_s=0.2, retries=1)
-    assert len(server.asked) == 2
+    assert len(server.asked) == 1  # it would wait as long again
     assert time.monotonic() - started < 20  # not the server's 30 s
     server.answer = lambda asked: "drop"
     with pytest.raises(EngineError, match="did not transcribe"):
