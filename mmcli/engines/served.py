@@ -97,7 +97,6 @@ class Server:
             },
             timeout=httpx2.Timeout(self.timeout_s, connect=min(self.timeout_s, _CONNECT_S)),
             trust_env=not local,  # a proxy has no business between this machine and itself
-            event_hooks={"response": [self._watch]},
         )
         weakref.finalize(self, self._client.close)
 
@@ -121,6 +120,7 @@ class Server:
         """
         try:
             with self._client.stream(method, path, **content) as response:
+                self._watch(response)
                 if not response.is_success:
                     raise self._refusal(response)
                 yield response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import itertools
 import json
@@ -323,6 +324,16 @@ def test_a_schema_fetches_nothing(server: ChatServer) -> None:
 
 
 # ---------------------------------------------------------------- what goes wrong
+
+
+def test_a_backbone_that_is_let_go_leaves_no_connection(server: ChatServer) -> None:
+    backbone = engines.load(_card(server))
+    list(backbone.answer(Conversation((Message("user", ("?",)),)), PLAIN))
+    client = backbone.server._client
+    assert not client.is_closed
+    del backbone
+    gc.collect()
+    assert client.is_closed
 
 
 def test_closing_closes_the_connection_at_once(server: ChatServer) -> None:
