@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from mmcli.catalogue import Catalogue, ModelCard, PipelineSpec
+    from mmcli.checkpoint import Checkpoint
     from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
     from mmcli.stages import (
         Audio,
@@ -210,15 +211,19 @@ class Cascade:
         """What makes the results, as it stands now."""
         return _with_state(self._origin, self._stages)
 
-    def transcribe(self, audio: AudioSource) -> Iterator[Segment]:
-        """What is said in a recording, segment by segment while it is still being decoded."""
+    def transcribe(self, audio: AudioSource, kept: Checkpoint | None = None) -> Iterator[Segment]:
+        """What is said in a recording, segment by segment while it is still being decoded.
+
+        What an earlier run has `kept` comes at once, and each stretch that is finished is kept there.
+        """
         if self.stt is None or self.detector is None:
             raise ConfigError(
                 f'pipeline "{self.origin["pipeline"]}" has no stt, so {audio.source} cannot be heard',
                 "name a pipeline with stt",
             )
         options: TranscribeOptions = self._options["stt"]
-        return self.stt.transcribe(windows(audio, self.detector, self.stt, self._options["vad"], options), options)
+        speech = windows(audio, self.detector, self.stt, self._options["vad"], options)
+        return self.stt.transcribe(speech, options) if kept is None else kept.hear(self.stt, speech, options)
 
     def speak(self, pieces: Iterable[str]) -> Iterator[Audio]:
         """A text as sound, sentence by sentence while its pieces still come."""
@@ -227,14 +232,17 @@ class Cascade:
         options: SpeakOptions = self._options["tts"]
         return self.tts.speak(sentences(pieces, options.language or "en"), options)
 
-    def run(self, turn: Turn) -> Generator[Event, None, None]:
-        """Heard, Said and Spoke as they happen, Done at the end. Closing the generator interrupts every stage."""
+    def run(self, turn: Turn, kept: Checkpoint | None = None) -> Generator[Event, None, None]:
+        """Heard, Said and Spoke as they happen, Done at the end. Closing the generator interrupts every stage.
+
+        `kept` is what an earlier run heard of the turn's recording, and where this one keeps what it hears.
+        """
         clock = _Clock(self._timings)
         texts = [turn.text] if turn.text else []
         language = None
         parts = tuple(self._parts(turn))
         if turn.audio is not None:
-            with closing(self._hear(turn.audio, parts, clock)) as heard:
+            with closing(self._hear(turn.audio, parts, clock, kept)) as heard:
                 for event in heard:
                     texts.append(event.segment.text.strip())
                     language = event.segment.language
@@ -243,11 +251,13 @@ class Cascade:
                 raise InputError(turn.audio.source, "no speech was heard in it", "is it the right recording?")
         with closing(self._answer(parts, joined(texts, language), clock)) as events:
             yield from events
-        yield clock.done(self.origin)
+        yield clock.done(self.origin if kept is None else kept.told(self.origin))
 
-    def _hear(self, audio: AudioSource, parts: tuple[Part, ...], clock: _Clock) -> Generator[Heard, None, None]:
+    def _hear(
+        self, audio: AudioSource, parts: tuple[Part, ...], clock: _Clock, kept: Checkpoint | None
+    ) -> Generator[Heard, None, None]:
         """What is said, while the backbone already looks at what it is about."""
-        segments = clock.timed("stt", self.transcribe(audio), "first_heard")
+        segments = clock.timed("stt", self.transcribe(audio, kept), "first_heard")
 
         def hear() -> Generator[Heard, None, None]:
             with closing(segments):

@@ -56,12 +56,26 @@ class AudioSource:
     """The same in steps of 16 bits, mixed and resampled by libav, as Whisper's own tools decode a file."""
 
 
+def _nobody_asks(seconds: float, carried: Mapping[str, Any]) -> None:
+    """For windows of which nothing is kept."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A piece of speech and where it starts in the source, in seconds."""
+    """A piece of speech and where it starts in the source, in seconds.
+
+    A transcriber calls `done(seconds, carried)` when all segments that begin before that second of the source have been
+    taken from it: after a window, after a batch of them, or inside a long one. `carried` is what it takes along to what
+    follows, as values that JSON holds.
+    """
 
     audio: Audio
     start: float
+    done: Callable[[float, Mapping[str, Any]], None] = _nobody_asks
+
+    @property
+    def end(self) -> float:
+        return self.start + self.audio.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +285,13 @@ class Transcriber(Protocol):
     packs: bool
     """Whether it wants neighbouring utterances together in one window, as long as they fit."""
 
-    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
-        """Segments in the order of the windows, times in the source's seconds. Windows are speech of up to 30 s."""
+    def transcribe(
+        self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
+    ) -> Iterator[Segment]:
+        """Segments in the order of the windows, times in the source's seconds. Windows are speech of up to 30 s.
+
+        `carried` is what an earlier use with the same options gave to the last `done`: it goes on as that one would have.
+        """
         ...
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from mmcli.errors import UsageError
+from mmcli.errors import UsageError, did_you_mean
+from mmcli.text import visible
 
 
 class GroupedCommand(TyperCommand):
@@ -32,7 +33,7 @@ def _bound(text: str) -> float:
     return math.inf if text.lower() in ("none", "off") else float(text)
 
 
-_DECODING, _WINDOWS, _COMPUTING = "Decoding", "What is decoded at once", "Computing"
+_DECODING, _WINDOWS, _COMPUTING, _INPUT = "Decoding", "What is decoded at once", "Computing", "Input"
 
 
 def _option(name: str, text: str, panel: str = _DECODING, **more: Any) -> Any:
@@ -146,6 +147,52 @@ ComputeType = Annotated[
     ),
 ]
 Threads = Annotated[int | None, _option("--threads", "On the CPU [as many as it has, up to 4].", _COMPUTING, min=0)]
+
+StdinName = Annotated[
+    str | None,
+    _option("--stdin-name", "Standard input's name, for its outputs and their `source`.", _INPUT, metavar="NAME"),
+]
+RawRate = Annotated[
+    int | None, _option("--raw-rate", "The inputs are samples without a header, so many a second [16000].", _INPUT)
+]
+RawFormat = Annotated[
+    str | None,
+    _option(
+        "--raw-format",
+        "The same: s8, u8, s16le, s24le, s32le, f32le, f64le (or ...be), mulaw, alaw [s16le].",
+        _INPUT,
+        metavar="FORMAT",
+    ),
+]
+RawChannels = Annotated[
+    int | None, _option("--raw-channels", "The same: so many channels, sample by sample [1].", _INPUT, min=1, max=64)
+]
+
+
+def headerless(rate: int | None, encoding: str | None, channels: int | None) -> Any:
+    """The RawFormat that the flags describe, None where none is given. UsageError."""
+    if (rate, encoding, channels) == (None, None, None):
+        return None
+    from mmcli.media.audio import RATES, RAW_ENCODINGS, RawFormat
+
+    if encoding not in (None, *RAW_ENCODINGS):
+        known = ", ".join(RAW_ENCODINGS)
+        raise UsageError(f'--raw-format: there is no "{encoding}"', did_you_mean(str(encoding), RAW_ENCODINGS) or known)
+    if rate is not None and not RATES[0] <= rate <= RATES[1]:
+        raise UsageError(f"--raw-rate is from {RATES[0]} to {RATES[1]} Hz, not {rate}")
+    return RawFormat(rate or 16000, channels or 1, encoding or "s16le")
+
+
+def names(files: Iterable[str], stdin_name: str | None) -> dict[str, str]:
+    """What each input is called; standard input is called `stdin_name`. UsageError."""
+    named = {file: file for file in files}
+    if stdin_name is not None:
+        if "-" not in named:
+            raise UsageError("--stdin-name is for standard input, which is not among the inputs", "name it as -")
+        if "/" in stdin_name or stdin_name in ("", "-", ".", "..") or visible(stdin_name, keep="") != stdin_name:
+            raise UsageError(f"--stdin-name is a plain name without a folder, as talk.wav, not {stdin_name!r}")
+        named["-"] = stdin_name
+    return named
 
 
 def hearing(flags: Mapping[str, Any]) -> dict[str, Any]:

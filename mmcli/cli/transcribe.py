@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -21,8 +21,9 @@ from mmcli.text import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from mmcli.checkpoint import Checkpoint
     from mmcli.pipeline import Cascade
-    from mmcli.stages import Segment
+    from mmcli.stages import AudioSource, Segment
 
 app = common.command_app()
 
@@ -40,6 +41,10 @@ DirOption = Annotated[
     typer.Option("--output-dir", "-o", metavar="DIR", help="Write files there; `source` is beside each input."),
 ]
 ChannelOption = Annotated[int | None, typer.Option("--channel", min=1, help="Hear this channel alone, counted from 1.")]
+
+ResumeOption = Annotated[
+    bool, typer.Option("--resume/--no-resume", help="Go on inside a file where an earlier run was stopped.")
+]
 
 
 @app.command(cls=decoding.GroupedCommand)
@@ -109,6 +114,11 @@ def transcribe(
     device_index: decoding.DeviceIndex = None,
     compute_type: decoding.ComputeType = None,
     threads: decoding.Threads = None,
+    stdin_name: decoding.StdinName = None,
+    raw_rate: decoding.RawRate = None,
+    raw_format: decoding.RawFormat = None,
+    raw_channels: decoding.RawChannels = None,
+    resume: ResumeOption = True,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
@@ -120,6 +130,7 @@ def transcribe(
     The JSON of a former transcript (ours, Whisper's, whisperX's) is not heard again, only written in other ways.
     Flags that need the times of words switch them on.
     """
+    from mmcli.media.audio import open_audio
     from mmcli.media.transcripts import is_transcript
 
     formats = _formats(output_format)
@@ -127,25 +138,47 @@ def transcribe(
         _check_stdout(files, formats)
     if files.count("-") > 1:
         raise UsageError("standard input can be transcribed only once")
+    names = decoding.names(files, stdin_name)
+    raw = decoding.headerless(raw_rate, raw_format, raw_channels)
     output = shaping.output(context.params, formats, to_files=output_dir is not None)
-    former = {file for file in files if is_transcript(file)}
+    former = {file for file in files if raw is None and is_transcript(file)}
     cascade = None if former.issuperset(files) else _cascade(context.params, output)
-    targets = _targets(files, formats, output_dir)
+    targets = _targets(names, formats, output_dir)
     failures: list[MmcliError] = []
     for file in files:
-        try:
+        with ExitStack() as stack, _told(failures):
             # Beside text that appears in the terminal a bar would only disturb.
             bar = not quiet and not output.colours and (output_dir is not None or not sys.stdout.isatty())
             run: _Run | _Former
             if file in former or cascade is None:
                 run = _Former(file, output, context.params["language"])
             else:
-                run = _Run(cascade, file, channel, bar=bar)
-            _one(run, file, formats, targets[file], output, several=len(files) > 1, quiet=quiet)
-        except MmcliError as error:
-            ui.error(error)
-            failures.append(error)
+                audio = open_audio(file, channel=channel, raw=raw)
+                kept = _kept(cascade, file, (channel, raw), quiet=quiet) if resume else None
+                run = _Run(cascade, audio, names[file], kept and stack.enter_context(kept), bar=bar)
+            _one(run, names[file], formats, targets[file], output, several=len(files) > 1, quiet=quiet)
     common.finish(len(files), failures)
+
+
+@contextmanager
+def _told(failures: list[MmcliError]) -> Iterator[None]:
+    """One line for an error of one file, after which the others go on."""
+    try:
+        yield
+    except MmcliError as error:
+        ui.error(error)
+        failures.append(error)
+
+
+def _kept(cascade: Cascade, file: str, read: tuple[Any, ...], *, quiet: bool) -> Checkpoint | None:
+    """The checkpoint of a file that is read in this way, if it has one."""
+    from mmcli.checkpoint import open_checkpoint
+
+    kept = open_checkpoint(file, cascade.origin, repr(read))
+    if kept is not None and kept.seconds and not quiet:
+        minutes, seconds = divmod(int(kept.seconds), 60)
+        ui.note(f"{file}: going on at {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d} where it stopped")
+    return kept
 
 
 def _cascade(flags: Mapping[str, Any], output: shaping.Output) -> Cascade:
@@ -189,17 +222,17 @@ def _check_stdout(files: list[str], formats: list[str]) -> None:
         raise UsageError(f"several files as {formats[0]} do not fit on standard output", "give a folder: -o DIR")
 
 
-def _targets(files: list[str], formats: list[str], output_dir: str | None) -> dict[str, Path | None]:
+def _targets(names: Mapping[str, str], formats: list[str], output_dir: str | None) -> dict[str, Path | None]:
     """Where each transcript goes, without its suffix: two inputs never share a name, and none is written over."""
-    targets: dict[str, Path | None] = dict.fromkeys(files)
+    targets: dict[str, Path | None] = dict.fromkeys(names)
     if output_dir is None:
         return targets
     inputs = {os.path.realpath(file) for file in targets}
     taken: set[Path] = set()
     for file in targets:
-        source = Path("stdin" if file == "-" else file)
+        source = Path("stdin" if names[file] == "-" else names[file])
         folder = (Path() if file == "-" else source.parent) if output_dir == "source" else Path(output_dir)
-        candidates = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, 2 * len(files) + 2))]
+        candidates = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, 2 * len(names) + 2))]
         target = next(
             folder / name
             for name in candidates
@@ -248,6 +281,7 @@ def _one(
                 pieces = iter([json.dumps(json.loads("".join(pieces)), ensure_ascii=False) + "\n"])
             for piece in pieces:
                 ui.write(piece)
+    run.written()
     if run.count == 0 and not quiet:
         ui.note(f"{file}: no speech heard")
     if output.fail_on_quality:
@@ -274,6 +308,9 @@ class _Former:
     def segments(self) -> Generator[Segment, None, None]:
         yield from self._transcript.segments
 
+    def written(self) -> None:
+        """Nothing was kept for a restart."""
+
     def provenance(self) -> dict[str, Any]:
         from mmcli import __version__
         from mmcli.pipeline import PROVENANCE_SCHEMA
@@ -285,13 +322,12 @@ class _Former:
 class _Run:
     """One file on its way through the pipeline: its segments, and afterwards what made them."""
 
-    def __init__(self, cascade: Cascade, file: str, channel: int | None, *, bar: bool) -> None:
-        from mmcli.media.audio import open_audio
-
+    def __init__(self, cascade: Cascade, audio: AudioSource, file: str, kept: Checkpoint | None, *, bar: bool) -> None:
         self._bar = bar
         self._cascade = cascade
-        self._audio = open_audio(file, channel=channel)
+        self._audio = audio
         self._file = file
+        self._kept = kept
         self._provenance: dict[str, Any] = {"source": file, **cascade.origin}
         self.count = 0
 
@@ -299,13 +335,18 @@ class _Run:
         from mmcli.stages import Done, Heard, Turn
 
         with ui.progress(self._file, self._audio.seconds, shown=self._bar) as advance:
-            for event in self._cascade.run(Turn(audio=self._audio)):
+            for event in self._cascade.run(Turn(audio=self._audio), self._kept):
                 if isinstance(event, Heard):
                     self.count += 1
                     advance(event.segment.end)
                     yield event.segment
                 elif isinstance(event, Done):
                     self._provenance = {"source": self._file, **event.provenance}
+
+    def written(self) -> None:
+        """All outputs are where they should be."""
+        if self._kept is not None:
+            self._kept.remove()
 
     def provenance(self) -> dict[str, Any]:
         return self._provenance

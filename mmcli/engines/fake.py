@@ -6,7 +6,7 @@ Each takes `settings = { delay_s = 0.1 }` in its catalogue entry and then waits 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from mmcli.errors import ConfigError, did_you_mean
 from mmcli.stages import Audio, Document, Image, Said, Segment, Spoke, Usage, Video, Voice, Word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mmcli.catalogue import ModelCard
     from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
@@ -63,14 +63,17 @@ class FakeTranscriber(_Fake):
     rate = _RATE
     packs = False
 
-    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+    def transcribe(
+        self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
+    ) -> Iterator[Segment]:
         refuse_others(options, ("language", "word_timestamps", "fast"), "the fake transcriber")
-        for number, window in enumerate(windows, 1):
+        for number, window in enumerate(windows, 1 + (carried or {}).get("windows", 0)):
             self.wait()
             text = f"window {number} of {window.audio.seconds:.1f} seconds"
             end = window.start + window.audio.seconds
             words = tuple(_even_words(text, window.start, end)) if options.word_timestamps else ()
             yield Segment(window.start, end, text, words, options.language or "en")
+            window.done(window.end, {"windows": number})
 
 
 def _even_words(text: str, start: float, end: float) -> Iterator[Word]:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import av
 import av.error
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "RATES",
+    "RAW_ENCODINGS",
     "AudioFacts",
     "NotMedia",
     "RawFormat",
@@ -43,7 +45,9 @@ _MAX_ERRORS = 100
 # Sound is missing where the times that the container gives jump by this much; beyond an hour they are wrong.
 _MIN_GAP_S, _MAX_GAP_S = 0.1, 3600.0
 # Rates outside are damaged headers, and would cost any amount of time or memory.
-_RATES = 1000, 1_000_000
+RATES = 1000, 1_000_000
+_WIDE = tuple(f"{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
+RAW_ENCODINGS = ("s8", "u8", *_WIDE, "mulaw", "alaw")
 # The boxes that an MP4, MOV or M4A file can begin with; their index may stand at the end, so they have to be sought in.
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
@@ -54,11 +58,11 @@ class NotMedia(InputError):
 
 @dataclass(frozen=True, slots=True)
 class RawFormat:
-    """What headerless samples are: Hz, interleaved channels, 16-bit integers or 32-bit floats (little-endian)."""
+    """What headerless samples are: Hz, interleaved channels, and one of RAW_ENCODINGS, in ffmpeg's names."""
 
     rate: int
     channels: int = 1
-    encoding: Literal["s16le", "f32le"] = "s16le"
+    encoding: str = "s16le"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +199,7 @@ class _Reader:
             raise InputError(self.source, "holds no sound")
         if stream.codec_context is None or not stream.codec_context.layout.nb_channels:
             raise InputError(self.source, "its sound has a codec that is not known here", "convert it to FLAC first")
-        if not _RATES[0] <= stream.rate <= _RATES[1]:
+        if not RATES[0] <= stream.rate <= RATES[1]:
             raise InputError(self.source, f"its header is damaged: {stream.rate} samples a second")
         track = _Track(container, stream)
         if self.channel is not None and not 1 <= self.channel <= track.channels:
@@ -250,7 +254,7 @@ class _Reader:
                 frames = packet.decode()
             except (av.error.FFmpegError, ValueError):
                 continue
-            yield from (frame for frame in frames if frame.samples and _RATES[0] <= frame.sample_rate <= _RATES[1])
+            yield from (frame for frame in frames if frame.samples and RATES[0] <= frame.sample_rate <= RATES[1])
 
     def _packets(self, track: _Track) -> Iterator[Any]:
         errors = 0

@@ -11,6 +11,7 @@ import re
 import threading
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from mmcli.stages import Decoding, Segment, Word
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -71,39 +72,45 @@ class FasterWhisper:
         """cpu, or cuda:N."""
         return self._loaded.place.device
 
-    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+    def transcribe(
+        self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
+    ) -> Iterator[Segment]:
         """Segments in order, those of a window as soon as they are decoded, within the window's times.
 
+        The language and the tokens of the text before are carried on. A use that goes on with them gives what one
+        unbroken use would have; with `windowing = "sequential"` only nearly so, as faster-whisper counts its windows,
+        and the loudness that it compares with, from where the sound that it is given begins.
         UsageError for options that the model cannot honour, EngineError or MissingPackage where nothing is left to
         step down to.
         """
         check(options)
         language = self._known_language(options)
         self._check_tokens(options)
+        before = _Before(self._encode(options.initial_prompt), options)
+        if carried is not None:
+            before.tokens, before.begun = list(carried["tokens"]), True
+            language = language if options.multilingual else carried["language"]
         with closing(closable(windows)) as source:
             if options.windowing == "sequential":
-                heard = self._sequential(source, language, options)
+                heard = self._sequential(source, language, before, options)
             else:
                 told = self._with_language(source, language, options)
-                heard = self._batched(told, options) if options.batched else self._one_by_one(told, options)
+                heard = self._batched(told, options) if options.batched else self._one_by_one(told, before, options)
             with closing(heard):
                 yield from heard
 
     # ---------------------------------------------------------------- the ways through a recording
 
     def _one_by_one(
-        self, windows: Iterable[tuple[Window, str]], options: TranscribeOptions
+        self, windows: Iterable[tuple[Window, str]], before: _Before, options: TranscribeOptions
     ) -> Generator[Segment, None, None]:
         given = library_options(options)
-        before = _Before(self._encode(options.initial_prompt), options)
         for window, language in windows:
-            given |= {"language": language, "initial_prompt": before.tokens[-_PROMPT_TOKENS:] or None}
-            with closing(self._decode(window.audio.samples, given)) as found:
+            with closing(self._decode(window.audio.samples, given | {"language": language}, before)) as found:
                 for segment, offset in found:
-                    before.add(segment)
                     yield _within(window, _segment(segment, window.start + offset, language))
             before.end()
-            given["prefix"] = None
+            window.done(window.end, before.carried(language))
 
     def _batched(
         self, windows: Iterable[tuple[Window, str]], options: TranscribeOptions
@@ -115,6 +122,7 @@ class FasterWhisper:
             language = ahead[0][1]
             same = next((i for i, (_, other) in enumerate(ahead) if other != language), len(ahead))
             group, ahead = [window for window, _ in ahead[:same]], ahead[same:]
+            done = partial(group[-1].done, group[-1].end, {"language": language, "tokens": []})
             while group:
                 loaded = self._loaded
                 size = min(len(group), loaded.place.batch or len(group))
@@ -127,24 +135,25 @@ class FasterWhisper:
                     if segment.text.strip():
                         yield _within(window, _segment(segment, window.start, language))
                 group = group[size:]
+            done()
 
     def _sequential(
-        self, windows: Iterable[Window], language: str | None, options: TranscribeOptions
+        self, windows: Iterable[Window], language: str | None, before: _Before, options: TranscribeOptions
     ) -> Generator[Segment, None, None]:
         given = sequential_options(options) | {"language": language}
         for window in windows:
-            detected: list[str] = []
-            with closing(self._decode(window.audio.samples, given, detected.append, batched=options.batched)) as found:
+            if options.clip_timestamps:
+                given["clip_timestamps"] = _later(given["clip_timestamps"], window.start)
+                if not given["clip_timestamps"]:
+                    return
+            with closing(self._decode(window.audio.samples, given, before, batched=options.batched)) as found:
                 for segment, offset in found:
-                    yield _segment(segment, window.start + offset, detected[0])
+                    yield _segment(segment, window.start + offset, before.language)
+                    window.done(window.start + offset + float(segment.end), before.carried(before.language))
+            window.done(window.end, before.carried(before.language))
 
     def _decode(
-        self,
-        samples: NDArray[np.float32],
-        given: dict[str, Any],
-        tell: Callable[[str], None] | None = None,
-        *,
-        batched: bool = False,
+        self, samples: NDArray[np.float32], given: dict[str, Any], before: _Before, *, batched: bool = False
     ) -> Generator[tuple[Any, float], None, None]:
         """The library's segments, and the seconds to add to their times. After a step down it goes on where it was."""
         offset = end = 0.0
@@ -152,15 +161,20 @@ class FasterWhisper:
             loaded = self._loaded
             if batched and loaded.place.batch:
                 given = given | {"batch_size": min(given["batch_size"], loaded.place.batch)}
+            if not batched:
+                given = given | {"initial_prompt": before.prompt or None}
+                given["prefix"] = None if before.begun else given["prefix"]
             engine = loading.BatchedInferencePipeline(loaded.model) if batched else loaded.model
             try:
                 segments, info = engine.transcribe(samples[round(offset * _RATE) :], **given)
-                if tell is not None:
-                    tell(info.language)
+                given = given if given.get("multilingual") else given | {"language": info.language}
+                before.language = info.language
                 with closing(segments):
                     for segment in segments:
                         end = offset + float(segment.end)
+                        before.add(segment)
                         yield segment, offset
+                before.begun = True
                 return
             except (RuntimeError, MemoryError, ValueError) as error:
                 self._step_down(loaded, error, given["batch_size"] if batched else 1)
@@ -272,18 +286,29 @@ class FasterWhisper:
 
 
 class _Before:
-    """The tokens of the text before the next window, forgotten as Whisper forgets them."""
+    """What goes along from window to window: the tokens of the text before, forgotten as Whisper forgets them."""
 
     def __init__(self, prompt: list[int], options: TranscribeOptions) -> None:
-        self.tokens = prompt
+        self.tokens = prompt[-_PROMPT_TOKENS:]
+        self.begun = False
+        """Whether anything was decoded; a prefix is for the beginning."""
+        self.language = ""
+        """What the library decoded with last."""
         self._options = options
         self._last: Any = None
+
+    @property
+    def prompt(self) -> list[int]:
+        return self.tokens if self._options.condition_on_previous_text or not self.begun else []
+
+    def carried(self, language: str) -> dict[str, Any]:
+        return {"language": language, "tokens": [int(token) for token in self.prompt]}
 
     def add(self, segment: Any) -> None:
         if self._last is not None and segment.seek != self._last.seek:
             self._judge()
         self.tokens = [*self.tokens, *segment.tokens][-_PROMPT_TOKENS:]
-        self._last = segment
+        self._last, self.begun = segment, True
 
     def end(self) -> None:
         """The window is over."""

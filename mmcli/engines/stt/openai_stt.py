@@ -20,7 +20,7 @@ from mmcli.stages import Segment, Word
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mmcli.catalogue import ModelCard
     from mmcli.options import TranscribeOptions
@@ -50,9 +50,12 @@ class OpenAiTranscriber:
         self._granular = True
         self._lock = threading.Lock()
 
-    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+    def transcribe(
+        self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
+    ) -> Iterator[Segment]:
         """Segments in order, those of a window as soon as the server has answered, within the window's times.
 
+        Nothing is carried from one window to the next.
         UsageError for options that go to no server, EngineError or MissingModel for what the server answers.
         """
         given = self._given(options)
@@ -61,6 +64,7 @@ class OpenAiTranscriber:
                 if len(window.audio.samples):
                     answer = self._ask(wav_bytes(window.audio), given, options)
                     yield from _segments(answer, window, options)
+                window.done(window.end, {})
 
     def _given(self, options: TranscribeOptions) -> dict[str, Any]:
         refuse_others(options, _HONOURED, f'model "{self._card.name}" on a server')

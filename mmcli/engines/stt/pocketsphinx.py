@@ -13,7 +13,9 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ from mmcli.stages import Segment, Word
 from mmcli.threads import Channel, closable, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -60,9 +62,12 @@ class PocketSphinx:
             raise ModuleNotFoundError("No module named 'pocketsphinx'", name="pocketsphinx")
         self._workers = _Workers(min(_MAX_WORKERS, len(os.sched_getaffinity(0))))
 
-    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+    def transcribe(
+        self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
+    ) -> Iterator[Segment]:
         """One segment for each window in which words were heard, as soon as it and those before it are decoded.
 
+        Nothing is carried from one window to the next.
         UsageError for another language than English, EngineError when a process of the recognizer is lost.
         """
         refuse_others(options, ("language", "word_timestamps", "fast"), "pocketsphinx")
@@ -90,7 +95,7 @@ class PocketSphinx:
                 # In a moment of digital silence the recognizer would hear "oh".
                 words = use.decode(config, pcm) if pcm.strip(b"\0") else []
                 if words is not None:
-                    yield number, _segment(window, words, options)
+                    yield number, (_segment(window, words, options), partial(window.done, window.end, {}))
 
         def stop() -> None:
             jobs.stop()
@@ -105,8 +110,8 @@ class PocketSphinx:
             heard.close()
 
 
-_Heard = Segment | Exception | None
-"""What came of a window: None where no word was heard."""
+_Heard = tuple[Segment | None, Callable[[], None]] | Exception
+"""What came of a window, None where no word was heard, and what is to be called when it was taken."""
 
 
 def _check_language(language: str | None) -> None:
@@ -127,8 +132,10 @@ def _in_order(heard: Iterable[tuple[int, _Heard]]) -> Iterator[Segment]:
             turn += 1
             if isinstance(item, Exception):
                 raise item
-            if item is not None:
-                yield item
+            segment, done = item
+            if segment is not None:
+                yield segment
+            done()
 
 
 def _pcm16(samples: NDArray[np.float32]) -> bytes:

@@ -7,7 +7,7 @@ import re
 import threading
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from mmcli.engines import torch_runtime
 from mmcli.engines.options import refuse_others
 from mmcli.engines.stt.transformers_stt import loading
 from mmcli.engines.stt.transformers_stt.families import FAMILIES
+from mmcli.engines.stt.transformers_stt.whisper import Whisper
 from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError, did_you_mean
 from mmcli.stages import Segment, Word
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -72,18 +73,23 @@ class TransformersTranscriber:
         """cpu, or cuda:N."""
         return str(self._loaded.device)
 
-    def transcribe(self, windows: Iterable[Window], options: TranscribeOptions) -> Iterator[Segment]:
+    def transcribe(
+        self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
+    ) -> Iterator[Segment]:
         """Segments in order, those of a window or batch as soon as it is decoded, within the window's times.
 
         UsageError for options that the model cannot honour, EngineError where it fails or memory does not suffice.
         """
         size = self._check(options)
         begun = self._family.begin(self._loaded, options, self._language(options))
+        if carried is not None and isinstance(begun, Whisper):
+            begun.language = carried["language"]
         with closing(_batches(windows, size)) as source:
             for batch in source:
                 for window, found in zip(batch, self._hear(begun, batch), strict=True):
                     for segment in found:
                         yield from _placed(segment, window, options)
+                batch[-1].done(batch[-1].end, {"language": begun.language} if isinstance(begun, Whisper) else {})
 
     def _check(self, options: TranscribeOptions) -> int:
         """How many windows are decoded at once."""

@@ -39,7 +39,8 @@ class Whisper:
         self._codes = {
             str(token).strip("<|>"): int(id) for token, id in (getattr(config, "lang_to_id", None) or {}).items()
         }
-        self._language = self._known_language()
+        self.language = self._known_language()
+        """Of all windows; None until it is known."""
         if options.word_timestamps and getattr(config, "alignment_heads", None) is None:
             raise UsageError(
                 f'model "{loaded.card.name}" has no alignment heads, so its words have no times',
@@ -87,16 +88,16 @@ class Whisper:
     def _languages(self, sounds: list[NDArray[np.float32]]) -> list[str | None]:
         if not self._codes:
             return [None] * len(sounds)
-        if self._language is not None:
-            return [self._language] * len(sounds)
+        if self.language is not None:
+            return [self.language] * len(sounds)
         asked = sounds if self._options.multilingual else sounds[:1]
         names = {id: code for code, id in self._codes.items()}
         given = self._features(asked)
         ids = self._loaded.model.detect_language(input_features=given["input_features"]).tolist()
         if self._options.multilingual:
             return [names[id] for id in ids]
-        self._language = names[ids[0]]
-        return [self._language] * len(sounds)
+        self.language = names[ids[0]]
+        return [self.language] * len(sounds)
 
     def _features(self, sounds: list[NDArray[np.float32]]) -> dict[str, Any]:
         values = self._loaded.processor.feature_extractor(
