@@ -48,6 +48,8 @@ def _decoder(config: str) -> Any:
 
 def _decode(decoder: Any, pcm: bytes) -> list[tuple[str, int, int, float]]:
     """Words with their first and last frame (of 10 ms) and posterior probability, fillers included."""
+    # What it has heard before would change what it hears now.
+    decoder.reinit_feat()
     decoder.start_utt()
     try:
         # The whole utterance at once: its cepstral mean is then known from the start.
