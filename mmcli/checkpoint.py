@@ -254,4 +254,6 @@ def _step(line: bytes) -> dict[str, Any]:
 
 def _segment(fields: dict[str, Any]) -> Segment:
     decoding = fields["decoding"] and Decoding(**fields["decoding"] | {"tokens": tuple(fields["decoding"]["tokens"])})
-    return Segment(**fields | {"words": tuple(Word(**word) for word in fields["words"]), "decoding": decoding})
+    rows = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    rows["words"] = tuple(Word(**word) for word in fields["words"])
+    return Segment(**fields | rows | {"decoding": decoding})

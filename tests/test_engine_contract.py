@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,26 @@ def test_a_transcriber_gives_a_segment_before_the_next_window_is_asked_for_in_va
     assert next(segments).text
     segments.close()
     assert closed == [True]
+
+
+@pytest.mark.parametrize("name", _names("stt"))
+def test_a_transcriber_goes_on_where_an_earlier_use_stopped(name: str, stage: Any) -> None:
+    stt = stage(name)
+    # Sampling would give another text each time.
+    options = TranscribeOptions(temperature=(0.0,)) if name == "micro-whisper" else TranscribeOptions()
+    (first, *_) = _windows(stage, stt.rate)
+    done: list[tuple[float, str]] = []
+
+    def note(seconds: float, carried: Any) -> None:
+        done.append((seconds, json.dumps(carried)))
+
+    windows = [Window(first.audio, first.start + 100.0 * number, note) for number in range(3)]
+    heard = list(stt.transcribe(iter(windows), options))
+    assert [seconds for seconds, _ in done] == [window.end for window in windows]
+    for seconds, carried in done:
+        rest = [window for window in windows if window.start >= seconds]
+        after = [segment for segment in heard if segment.start >= seconds]
+        assert list(stt.transcribe(iter(rest), options, json.loads(carried))) == after
 
 
 @pytest.mark.parametrize("name", _names("stt"))

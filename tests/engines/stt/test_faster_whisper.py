@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import shutil
 import subprocess
 import sys
@@ -232,6 +233,52 @@ def test_one_model_serves_two_uses_at_once(whisper: Any, clips: list[np.ndarray]
     for user in users:
         user.join()
     assert [together[0], together[1]] == alone
+
+
+@pytest.mark.parametrize(
+    "options, stops",
+    [
+        ({"language": None}, 4),
+        ({"language": None, "language_detection_segments": 3}, 4),
+        ({"initial_prompt": "By the harbour", "prefix": "Well"}, 4),
+        ({"initial_prompt": "By the harbour", "condition_on_previous_text": False}, 4),
+        ({"language": None, "multilingual": True}, 4),
+        ({"language": None, "batched": True, "batch_size": 3}, 2),
+        ({"word_timestamps": True}, 4),
+    ],
+    ids=str,
+)
+def test_another_use_goes_on_as_the_first_one_would_have(
+    whisper: Any, clips: list[np.ndarray], options: dict[str, Any], stops: int
+) -> None:
+    options = dataclasses.replace(PLAIN, **options)
+    done: list[tuple[float, str]] = []
+
+    def note(seconds: float, carried: Any) -> None:
+        done.append((seconds, json.dumps(carried)))
+
+    windows = [dataclasses.replace(window, done=note) for window in _windows(clips)]
+    heard = list(whisper.transcribe(iter(windows), options))
+    assert len(done) == stops
+    for seconds, carried in done:
+        rest = [window for window in windows if window.start >= seconds]
+        after = [segment for segment in heard if segment.start >= seconds]
+        assert list(whisper.transcribe(iter(rest), options, json.loads(carried))) == after
+
+
+def test_the_librarys_own_loop_goes_on_within_the_clips(whisper: Any, clips: list[np.ndarray]) -> None:
+    done: list[tuple[float, Any]] = []
+    sound = np.concatenate([*clips, *clips])
+    options = dataclasses.replace(PLAIN, windowing="sequential", clip_timestamps=(1.0, 10.0, 12.0, 20.0, 22.0, 30.0))
+    options = dataclasses.replace(options, without_timestamps=True, max_new_tokens=5)
+    window = Window(Audio(sound, 16000), 0.0, lambda *mark: done.append(mark))
+    heard = list(whisper.transcribe(iter([window]), options))
+    assert [seconds for seconds, _ in done[:-1]] == [segment.end for segment in heard]
+    seconds, carried = done[0]
+    rest = Window(Audio(sound[round(seconds * 16000) :], 16000), seconds)
+    after = list(whisper.transcribe(iter([rest]), options, carried))
+    assert [segment.start for segment in after] == [segment.start for segment in heard[1:]] == [12.0, 22.0]
+    assert list(whisper.transcribe(iter([Window(rest.audio, 40.0)]), options, carried)) == []
 
 
 # ---------------------------------------------------------------- what cannot be
