@@ -98,6 +98,63 @@ FAMILIES |= dict.fromkeys(
     _SPEECH,
 )
 
+_TRANSFORMERS = (
+    "model.safetensors.index.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "processor_config.json",
+    "chat_template.*",
+    "tokenizer.json",
+    "*.model",
+    "spiece.model",
+    "qformer_tokenizer/*",
+    *_TOKENIZER,
+)
+
+
+def _backbone(*inputs: str) -> Family:
+    return Family(
+        "backbone", "transformers", inputs, ("text",), needs=(CONFIG, "model*.safetensors"), also=_TRANSFORMERS
+    )
+
+
+# One name for each architecture that the engine has in its own table.
+FAMILIES |= dict.fromkeys(
+    (
+        *("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM"),
+        *("Gemma3ForCausalLM", "Qwen2ForCausalLM", "Qwen2MoeForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM"),
+        *("PhiForCausalLM", "Phi3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "Olmo2ForCausalLM"),
+        *("StableLmForCausalLM", "GPTNeoXForCausalLM", "OPTForCausalLM", "BloomForCausalLM", "FalconForCausalLM"),
+        "GPT2LMHeadModel",
+    ),
+    _backbone("text"),
+)
+FAMILIES |= dict.fromkeys(
+    (
+        *("LlavaForConditionalGeneration", "Mistral3ForConditionalGeneration", "LlavaNextForConditionalGeneration"),
+        *("MllamaForConditionalGeneration", "IdeficsForVisionText2Text", "Idefics2ForConditionalGeneration"),
+        *("Idefics3ForConditionalGeneration", "Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
+        *("AriaForConditionalGeneration", "Emu3ForConditionalGeneration", "JanusForConditionalGeneration"),
+        *("FuyuForCausalLM", "BlipForConditionalGeneration", "BlipForQuestionAnswering"),
+        *("Blip2ForConditionalGeneration", "InstructBlipForConditionalGeneration", "Florence2ForConditionalGeneration"),
+        *("Kosmos2ForConditionalGeneration", "GitForCausalLM", "ViltForQuestionAnswering"),
+        *("VisionEncoderDecoderModel", "GotOcr2ForConditionalGeneration"),
+    ),
+    _backbone("text", "image"),
+)
+FAMILIES |= dict.fromkeys(
+    (
+        *("LlavaNextVideoForConditionalGeneration", "LlavaOnevisionForConditionalGeneration"),
+        *("VideoLlavaForConditionalGeneration", "VideoLlama3ForConditionalGeneration"),
+        *("Qwen2VLForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
+        *("Qwen3VLMoeForConditionalGeneration", "Glm4vForConditionalGeneration", "InternVLForConditionalGeneration"),
+        *("SmolVLMForConditionalGeneration", "Molmo2ForConditionalGeneration"),
+        "InstructBlipVideoForConditionalGeneration",
+    ),
+    _backbone("text", "image", "video"),
+)
+
 # What CTranslate2 writes into the config.json of a Whisper model, and of no other.
 _CTRANSLATE2_WHISPER = ("alignment_heads", "lang_ids", "suppress_ids_begin")
 

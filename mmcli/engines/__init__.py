@@ -73,6 +73,14 @@ ENGINES: dict[str, EngineSpec] = {
         served=True,
         about="any chat model on a server that OpenAI's clients can use",
     ),
+    "transformers": EngineSpec(
+        "backbone",
+        "mmcli.engines.backbone.transformers_backbone.engine:TransformersBackbone",
+        ("torch", "torchvision", "transformers"),
+        extra="vlm",
+        about="vision-language models and language models of forty families",
+        takes_runtime=True,
+    ),
     "espeak": EngineSpec(
         "tts", "mmcli.engines.tts.espeak:Espeak", ("espeakng_loader",), about="a hundred languages, instant"
     ),

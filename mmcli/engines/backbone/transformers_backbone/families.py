@@ -1,0 +1,117 @@
+"""The one table of what differs between the families of transformers, by `architectures` of config.json.
+
+Where nothing is said, a family is asked through its chat template, takes any number of pictures in their places in the
+text, repeats nothing of the prompt, and goes on from the keys and values of the turns before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from mmcli.engines.backbone.transformers_backbone import prompts, tidying
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """`model` and `processor` are classes of transformers, `ask` lays a conversation out for the processor."""
+
+    model: str = "AutoModelForImageTextToText"
+    processor: str = "AutoProcessor"
+    ask: prompts.Ask = prompts.chat
+    chat: bool = True
+    """Whether it knows earlier turns and system messages."""
+    images: str = "many"
+    """many | one | none: how many pictures a prompt may hold; `one` also needs it."""
+    video: bool = False
+    call: Mapping[str, Any] = field(default_factory=dict)
+    """More arguments of the processor's call."""
+    generate: Mapping[str, Any] = field(default_factory=dict)
+    """More arguments of `generate`."""
+    drop: tuple[str, ...] = ()
+    """What the processor gives and `generate` does not take."""
+    tidy: tidying.Tidy | None = None
+    """What makes text of the raw answer with its special tokens; such an answer comes as a whole."""
+    classify: bool = False
+    """The answer is one of the model's labels: nothing is generated."""
+    batch: bool = True
+    """Whether several prompts can go through the model at once, padded."""
+    reuse: bool = True
+    """Whether keys and values of a conversation can be gone on from."""
+    low: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the image processor with which it looks coarsely, beside a smaller picture."""
+    high: Mapping[str, Any] = field(default_factory=dict)
+    """Those with which it looks as finely as it can."""
+    edge: str | None = None
+    """The key of the image processor's `size` that is the most pixels of a side, where pictures are enlarged to it."""
+    packages: tuple[str, ...] = ()
+    """What it needs beside torch and transformers."""
+
+
+_TEXT = Family("AutoModelForCausalLM", "AutoTokenizer", prompts.text_chat, images="none")
+_CHAT = Family()
+_VIDEO = Family(video=True)
+_ONE_SHOT = Family(ask=prompts.bare("{question}"), chat=False, images="one", reuse=False)
+_ANSWERS = replace(_ONE_SHOT, ask=prompts.bare("{question}", "What is in the picture?"))
+_PLAIN_TEXT = ("Llama", "Mistral", "Mixtral", "Gemma", "Gemma2", "Gemma3", "Qwen2", "Qwen2Moe", "Qwen3", "Qwen3Moe")
+_MORE_TEXT = ("Phi", "Phi3", "Granite", "SmolLM3", "Olmo2", "StableLm", "GPTNeoX", "OPT", "Bloom", "Falcon")
+
+FAMILIES: dict[str, Family] = {
+    **{f"{name}ForCausalLM": _TEXT for name in (*_PLAIN_TEXT, *_MORE_TEXT)},
+    "GPT2LMHeadModel": _TEXT,
+    # Pixtral, too: it differs in its processor and its vision tower, which config.json names.
+    "LlavaForConditionalGeneration": _CHAT,
+    "Mistral3ForConditionalGeneration": _CHAT,
+    "LlavaNextForConditionalGeneration": _CHAT,
+    "LlavaNextVideoForConditionalGeneration": _VIDEO,
+    "LlavaOnevisionForConditionalGeneration": _VIDEO,
+    "VideoLlavaForConditionalGeneration": _VIDEO,
+    "VideoLlama3ForConditionalGeneration": _VIDEO,
+    "MllamaForConditionalGeneration": Family(low={"max_image_tiles": 1}),
+    "Qwen2VLForConditionalGeneration": _VIDEO,
+    "Qwen2_5_VLForConditionalGeneration": _VIDEO,
+    "Qwen3VLForConditionalGeneration": _VIDEO,
+    "Qwen3VLMoeForConditionalGeneration": _VIDEO,
+    "Glm4vForConditionalGeneration": _VIDEO,
+    "InternVLForConditionalGeneration": Family(
+        video=True, low={"crop_to_patches": False}, high={"crop_to_patches": True}
+    ),
+    "IdeficsForVisionText2Text": Family(ask=prompts.idefics, reuse=False),
+    "Idefics2ForConditionalGeneration": Family(low={"do_image_splitting": False}, high={"do_image_splitting": True}),
+    "Idefics3ForConditionalGeneration": Family(low={"do_image_splitting": False}, edge="longest_edge"),
+    "SmolVLMForConditionalGeneration": Family(
+        video=True, low={"do_image_splitting": False}, edge="longest_edge", packages=("num2words",)
+    ),
+    "Gemma3ForConditionalGeneration": Family(high={"do_pan_and_scan": True}),
+    # What it has read is looked at in both directions, so that longer conversations change it.
+    "PaliGemmaForConditionalGeneration": replace(
+        _ONE_SHOT, ask=prompts.bare("{question}", "caption en"), drop=("labels",)
+    ),
+    "Molmo2ForConditionalGeneration": Family(video=True, low={"max_crops": 1}, packages=("einops",)),
+    "AriaForConditionalGeneration": Family(low={"split_image": False}, high={"split_image": True}),
+    "Emu3ForConditionalGeneration": _CHAT,
+    "JanusForConditionalGeneration": Family(
+        call={"generation_mode": "text"}, generate={"generation_mode": "text"}, reuse=False
+    ),
+    "FuyuForCausalLM": replace(_ONE_SHOT, ask=prompts.bare("{question}\n", "Generate a coco-style caption.")),
+    "BlipForConditionalGeneration": _ONE_SHOT,
+    "BlipForQuestionAnswering": replace(_ANSWERS, model="AutoModelForVisualQuestionAnswering"),
+    "Blip2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.blip2, chat=True),
+    "InstructBlipForConditionalGeneration": replace(
+        _ONE_SHOT, ask=prompts.bare("{question}", "A short image description:")
+    ),
+    "InstructBlipVideoForConditionalGeneration": replace(
+        _ONE_SHOT, model="InstructBlipVideoForConditionalGeneration", ask=prompts.frames, video=True
+    ),
+    "Florence2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.florence, tidy=tidying.florence),
+    "Kosmos2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.kosmos, tidy=tidying.kosmos),
+    "GitForCausalLM": replace(_ONE_SHOT, ask=prompts.git, drop=("token_type_ids",), batch=False),
+    "ViltForQuestionAnswering": replace(_ANSWERS, model="AutoModelForVisualQuestionAnswering", classify=True),
+    "VisionEncoderDecoderModel": replace(_ONE_SHOT, ask=prompts.document, tidy=tidying.document, drop=("labels",)),
+    "GotOcr2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.got),
+}
+REMOTE = Family()
+"""A model of a program of its own, which the user trusts: asked as its chat template says."""
