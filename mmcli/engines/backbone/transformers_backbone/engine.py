@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,9 @@ class TransformersBackbone:
     def _prompt(self, conversations: list[Conversation], options: AnswerOptions) -> Prompt:
         generation.check(options)
         if self.family.classify:
-            refuse_others(options, ("max_new_tokens", "detail"), f'model "{self._card.name}"')
+            # It always takes the likeliest.
+            plain = replace(options, temperature=options.temperature or None)
+            refuse_others(plain, ("max_new_tokens", "detail"), f'model "{self._card.name}"')
         with self._translated():
             return self._reader.prompt(conversations, options)
 

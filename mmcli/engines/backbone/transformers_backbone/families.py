@@ -101,16 +101,18 @@ FAMILIES: dict[str, Family] = {
     "BlipForQuestionAnswering": replace(_ANSWERS, model="AutoModelForVisualQuestionAnswering"),
     "Blip2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.blip2, chat=True),
     "InstructBlipForConditionalGeneration": replace(
-        _ONE_SHOT, ask=prompts.bare("{question}", "A short image description:")
+        _ONE_SHOT, ask=prompts.bare("{question}", "A short image description:"), batch=False
     ),
     "InstructBlipVideoForConditionalGeneration": replace(
-        _ONE_SHOT, model="InstructBlipVideoForConditionalGeneration", ask=prompts.frames, video=True
+        _ONE_SHOT, model="InstructBlipVideoForConditionalGeneration", ask=prompts.frames, video=True, batch=False
     ),
     "Florence2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.florence, tidy=tidying.florence),
-    "Kosmos2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.kosmos, tidy=tidying.kosmos),
+    "Kosmos2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.kosmos, tidy=tidying.kosmos, batch=False),
     "GitForCausalLM": replace(_ONE_SHOT, ask=prompts.git, drop=("token_type_ids",), batch=False),
     "ViltForQuestionAnswering": replace(_ANSWERS, model="AutoModelForVisualQuestionAnswering", classify=True),
-    "VisionEncoderDecoderModel": replace(_ONE_SHOT, ask=prompts.document, tidy=tidying.document, drop=("labels",)),
+    "VisionEncoderDecoderModel": replace(
+        _ONE_SHOT, ask=prompts.document, tidy=tidying.document, drop=("labels",), batch=False
+    ),
     "GotOcr2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.got),
 }
 REMOTE = Family()

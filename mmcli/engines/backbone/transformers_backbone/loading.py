@@ -132,8 +132,9 @@ def load(card: ModelCard, folder: Path, runtime: Runtime) -> Loaded:
 def _ready(loaded: Loaded) -> Loaded:
     """The same with its tokenizer set up for several prompts at once."""
     tokenizer, processor = loaded.tokenizer, loaded.processor
-    if not loaded.model.config.is_encoder_decoder:
-        tokenizer.padding_side = "left"
+    # What is gone on from has to end at the same place in every row.
+    reads = loaded.model.config.is_encoder_decoder or loaded.family.classify
+    tokenizer.padding_side = "right" if reads else "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)

@@ -57,10 +57,10 @@ Ask = Callable[["Loaded", Sequence[Turns], Mapping[str, Any]], Mapping[str, Any]
 
 def chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
     """Pictures and videos in their places, laid out by the model's chat template."""
-    given: dict[str, Any] = {**call, "return_tensors": "pt", "padding": True}
+    given: dict[str, Any] = {**call, "padding": True}
     films = [[_metadata(film) for turn in turns for film in turn.films] for turns in conversations]
     if any(films):
-        given["videos_kwargs"] = {"do_sample_frames": False, "video_metadata": films}
+        given |= {"do_sample_frames": False, "video_metadata": films}
     if loaded.template is None:
         return _plain_call(loaded, conversations, given)
 
@@ -74,6 +74,7 @@ def chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
+            return_tensors="pt",
             processor_kwargs=dict(given),
             **loaded.template_values,
             **more,
@@ -155,7 +156,11 @@ def _plain_call(loaded: Loaded, conversations: Sequence[Turns], given: Mapping[s
     images = [[picture.pixels for turn in turns for picture in turn.pictures] for turns in conversations]
     videos = [[film.frames for turn in turns for film in turn.films] for turns in conversations]
     return loaded.processor(
-        text=texts, images=images if any(images) else None, videos=videos if any(videos) else None, **given
+        text=texts,
+        images=images if any(images) else None,
+        videos=videos if any(videos) else None,
+        return_tensors="pt",
+        **given,
     )  # type: ignore[no-any-return]
 
 
