@@ -36,7 +36,7 @@ def donut(folder: Path) -> None:
     )
     decoder = tf.MBartConfig(
         vocab_size=len(tokenizer), d_model=32, decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=48,
-        encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=48, max_position_embeddings=128,
+        encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=48, max_position_embeddings=128,
         is_decoder=True, add_cross_attention=True, **parts.ids(),
     )  # fmt: skip
     config = tf.VisionEncoderDecoderConfig(encoder=encoder.to_dict(), decoder=decoder.to_dict())

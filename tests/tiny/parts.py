@@ -130,14 +130,16 @@ def spread(model: Any, width: float = SPREAD, seed: int = 5) -> Any:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * width)
+                # where it is the output too, a wide one would only repeat the last word
+                scale = width / 2 if name.endswith("embed_tokens.weight") else width
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
             elif "gate" in name and parameter.numel() == 1:
                 parameter.fill_(1.0)
     return model.eval()
 
 
 def speak_words(model: Any, tokenizer: Any, also: Iterable[str] = (EOS,)) -> None:
-    """Hold what the model generates to whole words, and the end."""
+    """Hold what the model generates to whole words, and the end, which is never the first."""
     known = tokenizer.get_vocab()
     # a space is Ġ among bytes, ▁ in SentencePiece
     said = {known[mark + word] for word in words() for mark in "Ġ▁" if mark + word in known}
@@ -145,12 +147,13 @@ def speak_words(model: Any, tokenizer: Any, also: Iterable[str] = (EOS,)) -> Non
     size = model.get_output_embeddings().weight.shape[0] if model.get_output_embeddings() is not None else None
     configuration = model.generation_config
     configuration.suppress_tokens = [number for number in range(size or len(tokenizer)) if number not in said]
+    configuration.begin_suppress_tokens = [token_id(tokenizer, token) for token in also]
     configuration._from_model_config = False
 
 
-def save(folder: Path, model: Any, processor: Any, tokenizer: Any = None, **given: Any) -> None:
+def save(folder: Path, model: Any, processor: Any, tokenizer: Any = None, width: float = SPREAD, **given: Any) -> None:
     """Model and processor as `save_pretrained` writes them. `given` goes to the model's generation configuration."""
-    spread(model)
+    spread(model, width)
     if model.can_generate():
         for key, value in {**ids(), **given}.items():
             setattr(model.generation_config, key, value)

@@ -108,7 +108,7 @@ def kosmos2(folder: Path) -> None:
         "max_position_embeddings": 512, **parts.ids(),
     }  # fmt: skip
     config = tf.Kosmos2Config(text_config=text, vision_config=parts.vision(), latent_query_num=_QUERIES)
-    parts.save(folder, tf.Kosmos2ForConditionalGeneration(config), processor)
+    parts.save(folder, tf.Kosmos2ForConditionalGeneration(config), processor, width=0.35)
 
 
 def git(folder: Path) -> None:

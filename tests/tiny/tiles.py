@@ -215,14 +215,15 @@ def smolvlm(folder: Path) -> None:
 
 
 def aria(folder: Path) -> None:
+    # its pictures have 490 or 980 pixels a side, nothing else: few and large patches
     tokenizer = parts.new_tokenizer(image_token="<image>")
     config = tf.AriaConfig(
-        vision_config=tf.Idefics3VisionConfig(**parts.vision(image_size=490, patch_size=70)),
+        vision_config=tf.Idefics3VisionConfig(**parts.vision(image_size=980, patch_size=70)),
         text_config=tf.AriaTextConfig(**parts.text(tokenizer, moe_num_experts=4, moe_num_shared_experts=1)),
-        image_token_index=parts.token_id(tokenizer, "<image>"), projector_patch_to_query_dict={49: 8},
+        image_token_index=parts.token_id(tokenizer, "<image>"), projector_patch_to_query_dict={49: 4, 196: 8},
     )  # fmt: skip
     processor = tf.AriaProcessor(
-        tf.AriaImageProcessor(max_image_size=490, min_image_size=336), tokenizer, size_conversion={490: 8},
+        tf.AriaImageProcessor(), tokenizer, size_conversion={490: 4, 980: 8},
         chat_template=CHAT,
     )  # fmt: skip
     parts.save(folder, tf.AriaForConditionalGeneration(config), processor)

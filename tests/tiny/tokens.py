@@ -103,7 +103,7 @@ def gemma3(folder: Path) -> None:
     processor = tf.Gemma3Processor(
         tf.Gemma3ImageProcessor(size=parts.square(32)), tokenizer, image_seq_length=4, chat_template=_GEMMA_CHAT
     )
-    parts.save(folder, tf.Gemma3ForConditionalGeneration(config), processor)
+    parts.save(folder, tf.Gemma3ForConditionalGeneration(config), processor, width=0.35)
 
 
 _SPEAKER, _NEWLINE = "|SPEAKER|", "|NEWLINE|"
