@@ -66,7 +66,7 @@ def _names(role: str) -> list[str]:
 
 
 # These need torch or a server; tests/engines/ holds them to the same promises.
-ELSEWHERE = {"transformers-stt", "openai-stt", "openai"}
+ELSEWHERE = {"transformers-stt", "openai-stt", "openai", "transformers"}
 
 
 def test_every_engine_is_tried() -> None:

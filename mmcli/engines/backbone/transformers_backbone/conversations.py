@@ -135,7 +135,9 @@ class Reader:
         total = self._media_count(inputs)
         costs = [f"{part.source} {self._cost(part, detail)}" for part in shown] if total else []
         costs.append(f"text {room.prompt - total}")
-        mend = "take --detail low, or fewer or smaller pictures" if total else "ask with less text"
+        mend = "ask with less text"
+        if total * 2 > room.prompt:
+            mend = "take --detail low, or fewer or smaller pictures"
         return InputError(
             "the question",
             f"has {room.prompt} tokens ({', '.join(costs)}), "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
@@ -124,7 +124,7 @@ class TransformersBackbone:
         with self._translated():
             return self._reader.prompt(conversations, options)
 
-    def _tokens(self, prompt: Prompt, options: AnswerOptions, written: _Written) -> Iterator[list[int]]:
+    def _tokens(self, prompt: Prompt, options: AnswerOptions, written: _Written) -> Generator[list[int], None, None]:
         """The tokens of an answer as they are made, in a thread of its own."""
         stop = threading.Event()
         made: Channel[list[int]] = Channel(_AHEAD)
@@ -206,7 +206,8 @@ class TransformersBackbone:
         with suppress(writing.Ended):
             if self.family.tidy is not None:
                 ids = [id for new in counted() for id in new]
-                texts: Iterable[str] = [self.family.tidy(self._loaded, ids, prompt.turns[0])]
+                with self._translated():
+                    texts: Iterable[str] = [self.family.tidy(self._loaded, ids, prompt.turns[0])]
             else:
                 texts = writing.pieces(counted(), self._decode)
             yield from writing.stripped(writing.until(texts, self._stops(options)))

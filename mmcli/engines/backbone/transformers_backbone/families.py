@@ -90,7 +90,7 @@ FAMILIES: dict[str, Family] = {
     "PaliGemmaForConditionalGeneration": replace(
         _ONE_SHOT, ask=prompts.bare("{question}", "caption en"), drop=("labels",)
     ),
-    "Molmo2ForConditionalGeneration": Family(video=True, low={"max_crops": 1}, packages=("einops",)),
+    "Molmo2ForConditionalGeneration": Family(video=True, low={"max_crops": 1}),
     "AriaForConditionalGeneration": Family(low={"split_image": False}, high={"split_image": True}),
     "Emu3ForConditionalGeneration": _CHAT,
     "JanusForConditionalGeneration": Family(

@@ -60,6 +60,8 @@ def arguments(loaded: Loaded, options: AnswerOptions) -> dict[str, Any]:
         given |= {name: getattr(options, name) for name in _SAMPLING if getattr(options, name) is not None}
     if options.schema is not None:
         given["logits_processor"] = LogitsProcessorList([_grammar(loaded, options.schema)])
+        # The grammar alone says what may be written; what it wants most may be forbidden otherwise.
+        given |= {"suppress_tokens": [], "begin_suppress_tokens": []}
     return given
 
 
@@ -75,7 +77,7 @@ def _grammar(loaded: Loaded, schema: str) -> Any:
         info = xgrammar.TokenizerInfo.from_huggingface(
             loaded.tokenizer, vocab_size=vocabulary, stop_token_ids=sorted(ends(loaded)) or None
         )
-        return LogitsProcessor(xgrammar.GrammarCompiler(info).compile_json_schema(schema))
+        return LogitsProcessor(xgrammar.GrammarCompiler(info).compile_json_schema(schema, any_whitespace=False))
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"--schema cannot be followed ({reason})", "is it a JSON schema?") from error
@@ -88,7 +90,7 @@ def ends(loaded: Loaded) -> set[int]:
     return {int(id) for id in (*found, loaded.tokenizer.eos_token_id) if id is not None}
 
 
-class Tokens(BaseStreamer):
+class Tokens(BaseStreamer):  # type: ignore[misc]
     """Hands the tokens of a step over as they are made; what `generate` gives it first is the prompt."""
 
     def __init__(self, give: Callable[[list[int]], Any]) -> None:
@@ -104,7 +106,7 @@ class Tokens(BaseStreamer):
         """Nothing is held back."""
 
 
-class Stop(StoppingCriteria):
+class Stop(StoppingCriteria):  # type: ignore[misc]
     """Ends a generation after the token that it is at."""
 
     def __init__(self, event: threading.Event) -> None:

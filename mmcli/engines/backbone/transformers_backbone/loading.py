@@ -6,6 +6,7 @@ catalogue entry and the user both allow it.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -220,6 +221,7 @@ def _quantization(card: ModelCard, kind: str, dtype: torch.dtype | str) -> Any:
         raise UsageError(f'--quantize is {" or ".join(_QUANTIZED)}, not "{kind}"')
     for package in ("bitsandbytes", "accelerate"):
         _need(card, package, "mmcli[quant]")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of each layer that it casts
     if kind == "int8":
         return transformers.BitsAndBytesConfig(load_in_8bit=True)
     compute = torch.float32 if dtype == "auto" else dtype

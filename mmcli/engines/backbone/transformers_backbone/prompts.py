@@ -49,13 +49,15 @@ class Turn:
 
 
 Turns = Sequence[Turn]
-Ask = Callable[["Loaded", Sequence[Turns], Mapping[str, Any]], Mapping[str, Any]]
+Inputs = Any
+"""Tensors by name, as processors and tokenizers give them: a mapping of the library's own."""
+Ask = Callable[["Loaded", Sequence[Turns], Mapping[str, Any]], Inputs]
 
 
 # ---------------------------------------------------------------- conversations
 
 
-def chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """Pictures and videos in their places, laid out by the model's chat template."""
     given: dict[str, Any] = {**call, "padding": True}
     films = [[_metadata(film) for turn in turns for film in turn.films] for turns in conversations]
@@ -64,7 +66,7 @@ def chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]
     if loaded.template is None:
         return _plain_call(loaded, conversations, given)
 
-    def apply(rows: Sequence[Turns], **more: Any) -> Mapping[str, Any]:
+    def apply(rows: Sequence[Turns], **more: Any) -> Inputs:
         return loaded.processor.apply_chat_template(
             [
                 [{"role": turn.role, "content": [_block(part) for part in turn.parts]} for turn in turns]
@@ -78,18 +80,18 @@ def chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]
             processor_kwargs=dict(given),
             **loaded.template_values,
             **more,
-        )  # type: ignore[no-any-return]
+        )
 
     return _rendered(loaded, conversations, apply)
 
 
-def text_chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def text_chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """A language model alone: through its chat template, or plain lines "User: ..." and "Assistant: ..."."""
     if loaded.template is None:
         texts = [_plain(loaded, turns) for turns in conversations]
-        return loaded.tokenizer(texts, return_tensors="pt", padding=True, split_special_tokens=True, **call)  # type: ignore[no-any-return]
+        return loaded.tokenizer(texts, return_tensors="pt", padding=True, split_special_tokens=True, **call)
 
-    def apply(rows: Sequence[Turns], **more: Any) -> Mapping[str, Any]:
+    def apply(rows: Sequence[Turns], **more: Any) -> Inputs:
         return loaded.tokenizer.apply_chat_template(
             [[{"role": turn.role, "content": turn.text} for turn in turns] for turns in rows],
             add_generation_prompt=True,
@@ -99,17 +101,15 @@ def text_chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str,
             padding=True,
             **loaded.template_values,
             **more,
-        )  # type: ignore[no-any-return]
+        )
 
     return _rendered(loaded, conversations, apply)
 
 
-def _rendered(
-    loaded: Loaded, conversations: Sequence[Turns], apply: Callable[..., Mapping[str, Any]]
-) -> Mapping[str, Any]:
+def _rendered(loaded: Loaded, conversations: Sequence[Turns], apply: Callable[..., Inputs]) -> Inputs:
     """What `apply` makes of conversations; what their texts have of control tokens stays text."""
 
-    def safe(rows: Sequence[Turns]) -> Mapping[str, Any]:
+    def safe(rows: Sequence[Turns]) -> Inputs:
         try:
             return apply(rows, sanitize_control_tokens=True)
         except NotImplementedError:  # a tokenizer that writes tokens of its own around the template's
@@ -150,7 +150,7 @@ def _metadata(film: Film) -> VideoMetadata:
     )
 
 
-def _plain_call(loaded: Loaded, conversations: Sequence[Turns], given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _plain_call(loaded: Loaded, conversations: Sequence[Turns], given: Mapping[str, Any]) -> Inputs:
     """A chat without a template."""
     texts = [_plain(loaded, [_without_tokens(loaded, turn) for turn in turns]) for turns in conversations]
     images = [[picture.pixels for turn in turns for picture in turn.pictures] for turns in conversations]
@@ -161,7 +161,7 @@ def _plain_call(loaded: Loaded, conversations: Sequence[Turns], given: Mapping[s
         videos=videos if any(videos) else None,
         return_tensors="pt",
         **given,
-    )  # type: ignore[no-any-return]
+    )
 
 
 _SIDES = {"system": "", "user": "User: ", "assistant": "Assistant: "}
@@ -192,7 +192,7 @@ def _neutral(loaded: Loaded, text: str) -> str:
     return text
 
 
-def idefics(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def idefics(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """IDEFICS, the first: lists of texts and pictures (arXiv:2306.16527; the layout of its instructed checkpoints)."""
     prompts = []
     for turns in conversations:
@@ -205,7 +205,7 @@ def idefics(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, A
             prompt += [part.pixels for part in turn.pictures]
             prompt.append(_neutral(loaded, turn.text) + "<end_of_utterance>")
         prompts.append([*prompt, "\nAssistant:"])
-    return loaded.processor(text=prompts, return_tensors="pt", padding=True, **call)  # type: ignore[no-any-return]
+    return loaded.processor(text=prompts, return_tensors="pt", padding=True, **call)
 
 
 # ---------------------------------------------------------------- one question about one picture
@@ -224,7 +224,7 @@ def picture_of(turns: Turns) -> Picture | Film:
 def bare(template: str, default: str | None = None) -> Ask:
     """The question alone, in a frame of words. `default` is asked where nothing is; None then gives no text at all."""
 
-    def ask(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+    def ask(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
         frame = loaded.prompt or template
         asked = [_neutral(loaded, question_of(turns)) or default for turns in conversations]
         texts = None if None in asked else [frame.replace("{question}", str(question)) for question in asked]
@@ -233,12 +233,10 @@ def bare(template: str, default: str | None = None) -> Ask:
     return ask
 
 
-def _call(
-    loaded: Loaded, texts: list[str] | None, conversations: Sequence[Turns], call: Mapping[str, Any]
-) -> Mapping[str, Any]:
+def _call(loaded: Loaded, texts: list[str] | None, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     images = [_pixels(turns) for turns in conversations]
     more = {} if texts is None else {"text": texts, "padding": True}
-    return loaded.processor(images=images, return_tensors="pt", **more, **call)  # type: ignore[no-any-return]
+    return loaded.processor(images=images, return_tensors="pt", **more, **call)
 
 
 def _pixels(turns: Turns) -> Any:
@@ -247,17 +245,17 @@ def _pixels(turns: Turns) -> Any:
     return picture.pixels
 
 
-def blip2(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def blip2(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """BLIP-2: questions and answers so far in one line (arXiv:2301.12597, section 4.1)."""
     texts = []
     for turns in conversations:
         sides = {"user": "Question: {} Answer:", "assistant": "{}.", "system": "{}"}
         words = [sides[turn.role].format(_neutral(loaded, turn.text.strip()).rstrip(".")) for turn in turns]
         texts.append(" ".join(words) if question_of(turns) else "")
-    return _call(loaded, texts if any(texts) else None, conversations, call)
+    return _call(loaded, texts, conversations, call)
 
 
-def frames(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def frames(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """InstructBLIP for videos: always four frames, those of a picture all alike."""
     texts, videos = [], []
     for turns in conversations:
@@ -268,16 +266,16 @@ def frames(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, An
         else:
             videos.append([shown.pixels] * _INSTRUCTBLIP_FRAMES)
         texts.append(_neutral(loaded, question_of(turns)) or "A short video description:")
-    return loaded.processor(images=videos, text=texts, return_tensors="pt", padding=True, **call)  # type: ignore[no-any-return]
+    return loaded.processor(images=videos, text=texts, return_tensors="pt", padding=True, **call)
 
 
-def florence(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def florence(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """Florence-2: a task as <OD>, which may be followed by text, or a question for checkpoints that were taught some."""
     texts = [question_of(turns) or "<MORE_DETAILED_CAPTION>" for turns in conversations]
     return _call(loaded, texts, conversations, call)
 
 
-def kosmos(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def kosmos(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """Kosmos-2 (arXiv:2306.14824): a question, or with <grounding> the start of a text about what is where."""
     texts = []
     for turns in conversations:
@@ -287,7 +285,7 @@ def kosmos(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, An
     return _call(loaded, texts, conversations, {**tokens, **call})
 
 
-def git(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def git(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """GIT (arXiv:2205.14100): the question after the first token and without the last, so that it is gone on from."""
     given = dict(_call(loaded, None, conversations, call))
     (turns,) = conversations
@@ -299,7 +297,7 @@ def git(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any])
     return given
 
 
-def document(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def document(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """TrOCR and Donut: a picture alone, or Donut's task, which begins the answer."""
     given = dict(_call(loaded, None, conversations, call))
     tasks = [donut_task(loaded, question_of(turns)) for turns in conversations]
@@ -322,6 +320,6 @@ def donut_task(loaded: Loaded, question: str) -> str:
     return ""
 
 
-def got(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Mapping[str, Any]:
+def got(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
     """GOT-OCR: it reads, whatever is asked."""
     return _call(loaded, None, conversations, {"padding": True, **call})
