@@ -14,6 +14,8 @@ from tests.tiny.checkpoints import TINY, checkpoint
 from tests.tiny.direct import Asked
 from tests.tiny.media import GRADIENT, NOISE
 
+# Two processors of the library make arrays in a way that numpy is going to stop.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SEEING = [name for name, tiny in TINY.items() if tiny.images]
 
 

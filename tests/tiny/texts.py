@@ -43,7 +43,7 @@ def gemma2(folder: Path) -> None:
 
 
 def gemma3_text(folder: Path) -> None:
-    _save(folder, tf.Gemma3ForCausalLM, tf.Gemma3TextConfig, head_dim=16, query_pre_attn_scalar=16, sliding_window=16)
+    _save(folder, tf.Gemma3ForCausalLM, tf.Gemma3TextConfig, head_dim=16, query_pre_attn_scalar=16, sliding_window=256)
 
 
 def qwen2(folder: Path) -> None:

@@ -93,7 +93,7 @@ def gemma3(folder: Path) -> None:
         image_token="<image_soft_token>",
         eoi_token="<end_of_image>",
     )
-    text = parts.text(tokenizer, head_dim=16, query_pre_attn_scalar=16, sliding_window=64)
+    text = parts.text(tokenizer, head_dim=16, query_pre_attn_scalar=16, sliding_window=256)
     config = tf.Gemma3Config(
         vision_config=parts.siglip(vision_use_head=False), text_config=tf.Gemma3TextConfig(**text),
         mm_tokens_per_image=4, boi_token_index=parts.token_id(tokenizer, "<start_of_image>"),

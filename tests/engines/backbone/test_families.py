@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mmcli.engines.backbone.transformers_backbone.engine import TransformersBackbone
     from mmcli.engines.backbone.transformers_backbone.families import Family
 
+# Two processors of the library make arrays in a way that numpy is going to stop.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 NAMES = list(TINY)
 SEEING = [name for name in NAMES if TINY[name].images]
 SEVERAL = [name for name in NAMES if TINY[name].images == 2]
@@ -43,6 +45,8 @@ def _family(name: str) -> Family:
     return FAMILIES[read_config(checkpoint(name))["architectures"][0]]
 
 
+FORGETFUL = ("gemma2",)
+"""Those whose window is shorter than a question here: they cannot go back to the middle of a conversation."""
 TALKING = [name for name in NAMES if _family(name).chat]
 CALLED = [name for name in NAMES if _family(name).batch]
 
@@ -156,8 +160,9 @@ def test_a_second_turn_is_that_of_a_fresh_engine(zoo: Zoo, name: str) -> None:
     assert then == fresh
     assert unknown.cached == 0
     assert unknown.prompt == usage.prompt
-    if _family(name).reuse:
-        assert before.prompt < usage.cached < usage.prompt
+    if _family(name).reuse and name not in FORGETFUL:
+        # The answer itself is read again where the template writes no space before it, as the model did.
+        assert before.prompt <= usage.cached < usage.prompt
     if TINY[name].chat:
         assert then == direct.answer(name, turns)
 
