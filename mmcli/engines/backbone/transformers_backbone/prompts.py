@@ -112,7 +112,7 @@ def _rendered(loaded: Loaded, conversations: Sequence[Turns], apply: Callable[..
     def safe(rows: Sequence[Turns]) -> Inputs:
         try:
             return apply(rows, sanitize_control_tokens=True)
-        except NotImplementedError:  # a tokenizer that writes tokens of its own around the template's
+        except (NotImplementedError, ValueError):  # a tokenizer or a processor that cannot
             return apply([[_without_tokens(loaded, turn) for turn in turns] for turns in rows])
 
     try:
