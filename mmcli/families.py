@@ -107,7 +107,7 @@ _TRANSFORMERS = (
     "chat_template.*",
     "tokenizer.json",
     "*.model",
-    "spiece.model",
+    "vocab.txt",
     "qformer_tokenizer/*",
     *_TOKENIZER,
 )

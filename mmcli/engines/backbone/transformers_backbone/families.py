@@ -98,7 +98,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "FuyuForCausalLM": replace(_ONE_SHOT, ask=prompts.bare("{question}\n", "Generate a coco-style caption.")),
     "BlipForConditionalGeneration": _ONE_SHOT,
-    "BlipForQuestionAnswering": replace(_ANSWERS, model="AutoModelForVisualQuestionAnswering"),
+    # It makes no difference between a question and what pads it.
+    "BlipForQuestionAnswering": replace(_ANSWERS, model="AutoModelForVisualQuestionAnswering", batch=False),
     "Blip2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.blip2, chat=True),
     "InstructBlipForConditionalGeneration": replace(
         _ONE_SHOT, ask=prompts.bare("{question}", "A short image description:"), batch=False

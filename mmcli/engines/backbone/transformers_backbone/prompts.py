@@ -66,18 +66,21 @@ def chat(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]
     if loaded.template is None:
         return _plain_call(loaded, conversations, given)
 
+    # A processor's own template is not named: some have another one for videos.
+    named = {} if loaded.processor.chat_template else {"chat_template": loaded.template}
+
     def apply(rows: Sequence[Turns], **more: Any) -> Inputs:
         return loaded.processor.apply_chat_template(
             [
                 [{"role": turn.role, "content": [_block(part) for part in turn.parts]} for turn in turns]
                 for turns in rows
             ],
-            chat_template=loaded.template,
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             processor_kwargs=dict(given),
+            **named,
             **loaded.template_values,
             **more,
         )
