@@ -9,7 +9,7 @@ demo: $(VENV)/.core system   ## ask aloud about a picture, with nothing but what
 	$(BIN)/mmcli demo -o out/demo-reply.wav
 
 test: check   ## everything that must hold before a change lands
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 check: $(STAMP) system   ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

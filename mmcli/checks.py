@@ -12,7 +12,9 @@ from mmcli.errors import ConfigError, MissingPackage, MmcliError
 if TYPE_CHECKING:
     from mmcli.catalogue import Catalogue, ModelCard
 
-CASCADE = ("vad", "stt", "backbone", "tts")
+CASCADE = ("vad", "diarize", "stt", "backbone", "tts")
+# Speakers are told apart only where that is asked for.
+_UNASKED = ("vad", "stt", "backbone", "tts")
 DEFAULT_DETECTOR = "silero"
 # What comes with mmcli itself is for trying pipelines.
 _FAKE = "embedded:mmcli"
@@ -20,6 +22,7 @@ _FAKE = "embedded:mmcli"
 # What goes into and comes out of each role, whatever else a model can take.
 _FLOW: dict[str, tuple[str | None, str | None]] = {
     "vad": ("audio", None),
+    "diarize": ("audio", None),
     "stt": ("audio", "text"),
     "backbone": ("text", "text"),
     "tts": ("text", "audio"),
@@ -127,12 +130,15 @@ def best_installed(catalogue: Catalogue) -> PipelineSpec:
     if AUTO in catalogue.pipelines:
         return catalogue.pipelines[AUTO]
     spec = PipelineSpec(AUTO, {}, {}, {})
-    for role in CASCADE:
-        cards = (card for card in catalogue.models.values() if card.role == role and card.source != _FAKE)
-        card = next(filter(_installed, cards), None)
-        if card is not None:
-            spec = spec.with_models({role: card.name}, "the best that is installed")
+    for role in _UNASKED:
+        spec = spec.with_models({role: best_model(catalogue, role)}, "the best that is installed")
     return spec
+
+
+def best_model(catalogue: Catalogue, role: str) -> str | None:
+    """The name of the first model of a role that is installed."""
+    cards = (card for card in catalogue.models.values() if card.role == role and card.source != _FAKE)
+    return next((card.name for card in cards if _installed(card)), None)
 
 
 def _installed(card: ModelCard) -> bool:

@@ -155,6 +155,27 @@ FAMILIES |= dict.fromkeys(
     _backbone("text", "image", "video"),
 )
 
+_SPEAKER = Family(
+    "diarize",
+    "transformers-speaker",
+    ("audio",),
+    (),
+    needs=(CONFIG, "model*.safetensors"),
+    also=("model.safetensors.index.json", "preprocessor_config.json", "processor_config.json"),
+)
+FAMILIES |= dict.fromkeys(
+    (
+        "WavLMForXVector",
+        "Wav2Vec2ForXVector",
+        "Wav2Vec2BertForXVector",
+        "Wav2Vec2ConformerForXVector",
+        "UniSpeechSatForXVector",
+        "Data2VecAudioForXVector",
+        "Nemotron3DiarizationForAudioFrameClassification",
+    ),
+    _SPEAKER,
+)
+
 # What CTranslate2 writes into the config.json of a Whisper model, and of no other.
 _CTRANSLATE2_WHISPER = ("alignment_heads", "lang_ids", "suppress_ids_begin")
 
@@ -174,7 +195,21 @@ _USELESS = (".*", "*/.*", "*.md", "*.png", "*.jpg", "*.jpeg", "*.gif", "*.svg", 
 # Licences that ask for nothing but their text or the author's name, as the hub writes them; without versions.
 _FREE = (
     *("mit", "apache", "bsd", "isc", "zlib", "unlicense", "cc0", "pddl", "wtfpl", "0bsd", "ms-pl", "bsl-1"),
-    *("gpl", "lgpl", "agpl", "mpl", "epl", "eupl", "cc-by-2", "cc-by-3", "cc-by-4", "cc-by-sa", "artistic", "afl"),
+    *(
+        "gpl",
+        "lgpl",
+        "agpl",
+        "mpl",
+        "epl",
+        "eupl",
+        "cc-by-2",
+        "cc-by-3",
+        "cc-by-4",
+        "cc-by-sa",
+        "artistic",
+        "afl",
+        "openmdw",
+    ),
 )
 
 

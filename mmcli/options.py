@@ -26,6 +26,18 @@ class VadOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DiarizeOptions:
+    """Who speaks when."""
+
+    by: str = "auto"
+    """channel: each channel is a speaker. voice: speakers differ in their voices. auto: channel where that shows."""
+    min_speakers: int = 1
+    max_speakers: int | None = None
+    names: tuple[str, ...] = ()
+    """What speakers are called, in the order in which they begin to speak; SPEAKER_00, SPEAKER_01, ... beyond."""
+
+
+@dataclass(frozen=True, slots=True)
 class TranscribeOptions:
     """How to hear. From `task` on, an engine that cannot honour an option refuses it; None turns a threshold off."""
 
@@ -133,6 +145,7 @@ class SpeakOptions:
 
 OPTIONS: dict[str, type[Any]] = {
     "vad": VadOptions,
+    "diarize": DiarizeOptions,
     "stt": TranscribeOptions,
     "backbone": AnswerOptions,
     "tts": SpeakOptions,

@@ -14,7 +14,7 @@ from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmcli import __version__, engines, store
+from mmcli import __version__, engines, speakers, store
 from mmcli.catalogue import make_options
 from mmcli.checks import check, with_detector
 from mmcli.errors import ConfigError, InputError
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mmcli.stages import (
         Audio,
         Backbone,
+        Diarizer,
         Event,
         Part,
         Segment,
@@ -86,7 +87,12 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
     if "stt" in options:
         given = tuple(sorted(spec.options.get("vad", {}).items()))
         options["stt"] = dataclasses.replace(options["stt"], vad_parameters=given)
+    if "diarize" in options:
+        speakers.check_options(options["diarize"])
     stages = {role: engines.load(card, options["runtime"]) for role, card in cards.items()}
+    if {"diarize", "stt"} <= stages.keys() and stages["stt"].words:
+        # A segment can be cut where the speaker changes only between words that have times.
+        options["stt"] = dataclasses.replace(options["stt"], word_timestamps=True)
     origin = _provenance(spec.name, cards, options)
     timings = {"load": time.perf_counter() - started}
     if "e2e" in stages:
@@ -196,6 +202,7 @@ class Cascade:
         timings: Mapping[str, float],
     ) -> None:
         self.detector: VoiceDetector | None = stages.get("vad")
+        self.diarizer: Diarizer | None = stages.get("diarize")
         self.stt: Transcriber | None = stages.get("stt")
         self.backbone: Backbone | None = stages.get("backbone")
         self.tts: Synthesizer | None = stages.get("tts")
@@ -222,6 +229,11 @@ class Cascade:
                 "name a pipeline with stt",
             )
         options: TranscribeOptions = self._options["stt"]
+        if self.diarizer is not None:
+            how = self._options
+            stages = (self.detector, self.diarizer, self.stt)
+            hearing = speakers.Hearing(*stages, vad=how["vad"], diarize=how["diarize"], transcribe=options, kept=kept)
+            return speakers.transcribe(audio, hearing)
         speech = windows(audio, self.detector, self.stt, self._options["vad"], options)
         return self.stt.transcribe(speech, options) if kept is None else kept.hear(self.stt, speech, options)
 

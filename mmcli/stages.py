@@ -1,6 +1,6 @@
 """The values that flow between stages, and the contract of every stage. Read this first.
 
-    audio -> VoiceDetector -> windows -> Transcriber -> segments --+
+    audio -> VoiceDetector -> windows -> Transcriber -> segments --+   (a Diarizer names who speaks)
     pictures, documents, typed text -------------------------------+-> Backbone -> text -> Synthesizer -> audio
     audio + pictures -> SpeechModel -> text and audio
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
 
-    from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
+    from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
 
-ROLES = ("vad", "stt", "backbone", "tts", "e2e")
+ROLES = ("vad", "diarize", "stt", "backbone", "tts", "e2e")
 
 
 # ---------------------------------------------------------------- sound
@@ -54,6 +54,8 @@ class AudioSource:
     blocks: Callable[[int], Iterator[Audio]]
     blocks16: Callable[[int], Iterator[Audio]] | None = None
     """The same in steps of 16 bits, mixed and resampled by libav, as Whisper's own tools decode a file."""
+    channels: tuple[AudioSource, ...] = ()
+    """Each channel alone, where there are several and the source can be read again."""
 
 
 def _nobody_asks(seconds: float, carried: Mapping[str, Any]) -> None:
@@ -86,6 +88,7 @@ class Word:
     start: float
     end: float
     probability: float | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,15 @@ class Segment:
     decoding: Decoding | None = None
     flags: tuple[str, ...] = ()
     """What makes it doubtful, in the words of media/quality.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerTurn:
+    """From when to when, in seconds of the source, a speaker speaks. `speaker` is a number without meaning but being one."""
+
+    start: float
+    end: float
+    speaker: int
 
 
 # ---------------------------------------------------------------- pictures and documents
@@ -279,11 +291,23 @@ class VoiceDetector(Protocol):
 
 
 @runtime_checkable
+class Diarizer(Protocol):
+    rate: int
+    """Hertz it wants."""
+
+    def speakers(self, windows: Iterable[Window], options: DiarizeOptions) -> tuple[SpeakerTurn, ...]:
+        """Who speaks when, in order of time and never two at once. The windows are speech of one recording, in order."""
+        ...
+
+
+@runtime_checkable
 class Transcriber(Protocol):
     rate: int
     """Hertz it wants."""
     packs: bool
     """Whether it wants neighbouring utterances together in one window, as long as they fit."""
+    words: bool
+    """Whether it can tell the times of words."""
 
     def transcribe(
         self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None

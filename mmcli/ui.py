@@ -193,7 +193,7 @@ def flow(rows: Sequence[Sequence[tuple[str, Sequence[str]]]]) -> None:
 
 def count(number: int) -> str:
     """A number of parameters as a person reads it."""
-    for unit, value in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, value in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= value * 0.9995:
             return f"{number / value:.3g} {unit}"
     return str(number)
@@ -218,11 +218,11 @@ def ask(question: str) -> bool:
 
 def size(count: float) -> str:
     """Bytes as a person reads them, in decimal units as disks and hubs count."""
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB"):
         if count < 999.5:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:.3g} TB"
+    return f"{count:.3g} GB"
 
 
 @contextmanager

@@ -18,12 +18,13 @@ from mmcli import engines
 from mmcli.catalogue import package_data, read_catalogue
 from mmcli.media.audio import open_audio
 from mmcli.media.image import open_image
-from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions, VadOptions
+from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions, VadOptions
 from mmcli.speech import utterances
 from mmcli.stages import (
     Audio,
     Backbone,
     Conversation,
+    Diarizer,
     Message,
     Said,
     SpeechModel,
@@ -39,6 +40,7 @@ from tests.micro.measure import MODEL
 
 PROTOCOLS: dict[str, type] = {
     "vad": VoiceDetector,
+    "diarize": Diarizer,
     "stt": Transcriber,
     "backbone": Backbone,
     "tts": Synthesizer,
@@ -66,7 +68,7 @@ def _names(role: str) -> list[str]:
 
 
 # These need torch or a server; tests/engines/ holds them to the same promises.
-ELSEWHERE = {"transformers-stt", "openai-stt", "openai", "transformers"}
+ELSEWHERE = {"transformers-stt", "transformers-speaker", "openai-stt", "openai", "transformers"}
 
 
 def test_every_engine_is_tried() -> None:
@@ -190,6 +192,29 @@ def test_a_transcriber_goes_on_where_an_earlier_use_stopped(name: str, stage: An
 @pytest.mark.parametrize("name", _names("stt"))
 def test_no_windows_give_no_segments(name: str, stage: Any) -> None:
     assert list(stage(name).transcribe(iter([]), TranscribeOptions())) == []
+
+
+@pytest.mark.parametrize("name", _names("diarize"))
+def test_a_diarizer_tells_who_speaks_in_every_window_one_at_a_time(name: str, stage: Any) -> None:
+    diarizer = stage(name)
+    (first, *_) = _windows(stage, diarizer.rate)
+    moved = [first, Window(first.audio, first.start + 100)]
+    closed: list[bool] = []
+
+    def windows() -> Iterator[Window]:
+        try:
+            yield from moved
+        finally:
+            closed.append(True)
+
+    turns = diarizer.speakers(windows(), DiarizeOptions())
+    assert closed == [True]
+    edges = [edge for turn in turns for edge in (turn.start, turn.end)]
+    assert edges == sorted(edges)
+    assert {round(turn.start // 100) for turn in turns} == {0, 1}
+    assert edges[-1] <= first.start + 100 + first.audio.seconds + 0.05
+    assert len({turn.speaker for turn in diarizer.speakers(iter(moved), DiarizeOptions(max_speakers=1))}) == 1
+    assert diarizer.speakers(iter([]), DiarizeOptions()) == ()
 
 
 @pytest.mark.parametrize("name", _names("backbone"))

@@ -106,7 +106,6 @@ def backbone(checkpoint: Checkpoint, tensors: Sequence[Tensor]) -> Facts:
     given = backbone_config(checkpoint.config)
     config = _with_defaults(given)
     hidden = _hidden(config, tensors, ("decoder_hidden_size",))
-    latent = number(config, "kv_lora_rank")
     heads = number(config, "decoder_attention_heads", *_HEADS) or number(checkpoint.scalars, "decoder.num_heads")
     size = number(config, "head_dim", "d_kv", "attention_head_dim", "kv_channels")
     size = size or (hidden // heads if hidden and heads and hidden % heads == 0 else None)
@@ -123,10 +122,8 @@ def backbone(checkpoint: Checkpoint, tensors: Sequence[Tensor]) -> Facts:
             "layers": layers,
             "hidden_size": hidden,
             "heads": heads,
-            # Latent attention (DeepSeek-V2) keeps one short row in the place of keys and values.
-            "kv_heads": None if latent else kv or heads,
-            "head_size": None if latent else size,
-            "latent_rank": latent,
+            "kv_heads": kv or heads,
+            "head_size": size,
             "vocabulary": number(config, "vocab_size") or _vocabulary(tensors),
             "context": _context(config, tensors),
             "sliding_window": _window(config),

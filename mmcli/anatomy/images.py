@@ -6,11 +6,13 @@ not counted. A family without a rule is not guessed at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmcli.anatomy import rules
 from mmcli.anatomy.checkpoint import table
+from mmcli.anatomy.numbers import number, side
 from mmcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,8 +49,13 @@ def cost(checkpoint: Checkpoint, width: int, height: int, detail: str | None = N
     limit = side_of(detail)
     if rule is None:
         return Cost(width, height, None, None, "not known for this family")
-    w, h = _shrunk(width, height, limit)
-    settings = rules.Settings(checkpoint, {**checkpoint.image, **_looks(rule, detail, limit)})
+    settings, (w, h) = rules.Settings(checkpoint, checkpoint.image), (width, height)
+    if limit is not None:
+        adjust = _ADJUST.get(rule)
+        if adjust is not None:
+            settings = replace(settings, image=adjust(settings, limit))
+        elif max(w, h) > limit:
+            w, h = max(1, w * limit // max(w, h)), max(1, h * limit // max(w, h))
     try:
         tokens, tiles, how = rule(settings, w, h)
     except LookupError as error:
@@ -108,34 +115,30 @@ RULES: dict[str, Callable[[rules.Settings, int, int], tuple[int, int, str]]] = {
 """By config.json's `model_type`."""
 
 
-# ---------------------------------------------------------------- what --detail changes
+# ---------------------------------------------------------------- settings that --detail changes
 
-# Settings of processors that cut pictures into tiles, or scale small ones up so that shrinking them saves nothing.
-_LOW: dict[Any, dict[str, Any]] = {
-    rules.idefics2: {"do_image_splitting": False},
-    rules.idefics3: {"do_image_splitting": False},
-    rules.internvl: {"max_patches": 1, "min_patches": 1},
-    rules.molmo2: {"max_crops": 1},
-    rules.mllama: {"max_image_tiles": 1},
+
+def _fewer_pixels(s: rules.Settings, limit: int, default: tuple[int, int]) -> dict[str, Any]:
+    least, most = rules.budget(s, default)
+    most = min(most, limit * limit)
+    return {**s.image, "min_pixels": min(least, most), "max_pixels": most}
+
+
+def _shorter_edge(s: rules.Settings, limit: int) -> dict[str, Any]:
+    edge = side(s.image.get("size"), "longest_edge") or 4 * 364
+    return {**s.image, "size": {"longest_edge": min(edge, limit)}}
+
+
+def _fewer_tiles(s: rules.Settings, limit: int) -> dict[str, Any]:
+    tile = side(s.image.get("size"), "height") or 384
+    most = max(1, min(number(s.image, "max_patches") or 12, (limit // tile) ** 2))
+    return {**s.image, "max_patches": most, "min_patches": min(number(s.image, "min_patches") or 1, most)}
+
+
+# Rules whose processors scale small pictures up, so that shrinking a picture beforehand would save nothing.
+_ADJUST: dict[Any, Callable[[rules.Settings, int], dict[str, Any]]] = {
+    rules.qwen: partial(_fewer_pixels, default=rules.QWEN_BUDGET),
+    rules.glm: partial(_fewer_pixels, default=rules.GLM_BUDGET),
+    rules.idefics3: _shorter_edge,
+    rules.internvl: _fewer_tiles,
 }
-_HIGH: dict[Any, dict[str, Any]] = {
-    rules.idefics2: {"do_image_splitting": True},
-    rules.gemma3: {"do_pan_and_scan": True},
-    rules.aria: {"split_image": True},
-}
-
-
-def _looks(rule: Any, detail: str | None, limit: int | None) -> dict[str, Any]:
-    if detail == "low":
-        return _LOW.get(rule, {})
-    if detail == "high":
-        return _HIGH.get(rule, {})
-    return {"size": {"longest_edge": limit}} if limit is not None and rule is rules.idefics3 else {}
-
-
-def _shrunk(width: int, height: int, limit: int | None) -> tuple[int, int]:
-    """Width and height with the longer one at most `limit`."""
-    longer = max(width, height)
-    if limit is None or longer <= limit:
-        return width, height
-    return max(1, round(width * limit / longer)), max(1, round(height * limit / longer))

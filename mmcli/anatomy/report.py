@@ -74,6 +74,8 @@ def _is_tied(checkpoint: Checkpoint, roles: list[str]) -> bool:
 def _cache(
     checkpoint: Checkpoint, known: Mapping[str, Mapping[str, Any]], meeting: str, crossed: list[int]
 ) -> memory.Cache | None:
+    if "kv_lora_rank" in facts.backbone_config(checkpoint.config):
+        return None  # latent attention keeps something else, and libraries differ in what
     sources = known.get(AUDIO, {}).get("positions", 0) if meeting == "cross-attention" and not crossed else 0
     # IDEFICS-1 has its layers of cross-attention beside the others, Llama 3.2 Vision among them.
     among = 0 if "cross_layer_interval" in checkpoint.config else len(crossed)

@@ -27,8 +27,8 @@ _MAX_TILES = 256
 _MAX_ASPECT = 200
 
 
-_QWEN_BUDGET = (56 * 56, 28 * 28 * 1280)
-_GLM_BUDGET = (112 * 112, 28 * 28 * 15000)
+QWEN_BUDGET = (56 * 56, 28 * 28 * 1280)
+GLM_BUDGET = (112 * 112, 28 * 28 * 15000)
 """Fewest and most pixels of a picture where the settings name none."""
 
 
@@ -55,10 +55,6 @@ class Settings:
         if found is None:
             raise LookupError(what)
         return found
-
-    def asked(self, setting: str) -> bool:
-        """Whether `--detail` switched something on; the folder's own word for it is overruled by the processor."""
-        return self.image.get(setting) is True and self.checkpoint.image.get(setting) is not True
 
     def length(self, text: str) -> int:
         """Tokens of a text, by the model's own tokenizer."""
@@ -160,7 +156,7 @@ def _unpadded(width: int, height: int, rows: int, columns: int) -> tuple[int, in
 
 def qwen(s: Settings, width: int, height: int) -> tuple[int, int, str]:
     """Qwen2-VL: any size within a budget of pixels, 2 x 2 patches a token. https://arxiv.org/abs/2409.12191"""
-    return _scaled(s, width, height, 1, _QWEN_BUDGET)
+    return _scaled(s, width, height, 1, QWEN_BUDGET)
 
 
 def glm(s: Settings, width: int, height: int) -> tuple[int, int, str]:
@@ -170,11 +166,19 @@ def glm(s: Settings, width: int, height: int) -> tuple[int, int, str]:
         scale = max(factor / height, factor / width)
         width, height = int(width * scale), int(height * scale)
     frames = number(s.image, "temporal_patch_size") or 2
-    return _scaled(s, width, height, frames, _GLM_BUDGET)
+    return _scaled(s, width, height, frames, GLM_BUDGET)
 
 
 def _factor(s: Settings) -> int:
     return (number(s.image, "patch_size") or 14) * (number(s.image, "merge_size") or 2)
+
+
+def budget(s: Settings, default: tuple[int, int]) -> tuple[int, int]:
+    """Fewest and most pixels of a picture; older settings have names of their own for them."""
+    size = table(s.image, "size")
+    least = number(s.image, "min_pixels") or number(size, "shortest_edge", "min_pixels") or default[0]
+    most = number(s.image, "max_pixels") or number(size, "longest_edge", "max_pixels") or default[1]
+    return least, most
 
 
 def _scaled(s: Settings, width: int, height: int, frames: int, default: tuple[int, int]) -> tuple[int, int, str]:
@@ -183,9 +187,7 @@ def _scaled(s: Settings, width: int, height: int, frames: int, default: tuple[in
             f"{width}x{height}", f"is more than {_MAX_ASPECT} times as long as wide, which the model refuses"
         )
     factor = _factor(s)
-    size = table(s.image, "size")  # older settings have names of their own for its edges
-    least = number(s.image, "min_pixels") or number(size, "shortest_edge", "min_pixels") or default[0]
-    most = number(s.image, "max_pixels") or number(size, "longest_edge", "max_pixels") or default[1]
+    least, most = budget(s, default)
     h, w = round(height / factor) * factor, round(width / factor) * factor
     if frames * h * w > most:
         shrink = math.sqrt(frames * height * width / most)
@@ -277,8 +279,6 @@ def internvl(s: Settings, width: int, height: int) -> tuple[int, int, str]:
 
 def gemma3(s: Settings, width: int, height: int) -> tuple[int, int, str]:
     """Gemma 3: the same number for every size, two marks, and line breaks. https://arxiv.org/abs/2503.19786"""
-    if s.asked("do_pan_and_scan"):
-        raise LookupError("counting its crops")
     each = number(s.processor, "image_seq_length") or number(s.config, "mm_tokens_per_image") or 256
     return each + 2 + 2 * s.length("\n\n"), 1, f"{each} and the marks around them"
 
@@ -302,8 +302,6 @@ def florence2(s: Settings, width: int, height: int) -> tuple[int, int, str]:
 
 def aria(s: Settings, width: int, height: int) -> tuple[int, int, str]:
     """Aria: the same number for every size; its processor splits nothing unasked. https://arxiv.org/abs/2410.05993"""
-    if s.asked("split_image"):
-        raise LookupError("counting its crops")
     return number(table(s.processor, "size_conversion"), "980") or 256, 1, "one square"
 
 

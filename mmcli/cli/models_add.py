@@ -24,6 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What a model of each role takes and gives, where its family is not known.
 _FLOW: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "vad": (("audio",), ()),
+    "diarize": (("audio",), ()),
     "stt": (("audio",), ("text",)),
     "backbone": (("text",), ("text",)),
     "tts": (("text",), ("audio",)),

@@ -34,7 +34,6 @@ _LABELS = {
     "heads": "{} heads",
     "kv_heads": "{} for keys and values",
     "head_size": "{} wide each",
-    "latent_rank": "latent attention of rank {}",
     "vocabulary": "vocabulary of {}",
     "context": "context of {}",
     "sliding_window": "window of {}",

@@ -14,7 +14,7 @@ import typer
 
 from mmcli import ui
 from mmcli.catalogue import AUTO
-from mmcli.cli import common, decoding, shaping
+from mmcli.cli import common, decoding, shaping, speakers
 from mmcli.errors import MmcliError, UsageError
 from mmcli.text import visible
 
@@ -33,7 +33,7 @@ FormatOption = Annotated[
         "--output-format",
         "-f",
         metavar="FORMAT",
-        help="txt, srt, vtt, tsv, json, jsonl, lrc, aud or all; repeat for more.",
+        help="txt, srt, vtt, tsv, json, jsonl, lrc, aud, rttm or all; repeat for more.",
     ),
 ]
 DirOption = Annotated[
@@ -102,6 +102,13 @@ def transcribe(
     append_punctuations: decoding.Append = None,
     language_detection_threshold: decoding.LanguageThreshold = None,
     language_detection_segments: decoding.LanguageSegments = None,
+    diarize: speakers.Diarize = None,
+    diarize_by: speakers.By = None,
+    speaker_model: speakers.Model = None,
+    speakers_count: speakers.Count = None,
+    min_speakers: speakers.Least = None,
+    max_speakers: speakers.Most = None,
+    speaker_names: speakers.Names = None,
     max_line_width: shaping.LineWidth = None,
     max_line_count: shaping.LineCount = None,
     max_words_per_line: shaping.WordsPerLine = None,
@@ -142,7 +149,7 @@ def transcribe(
     raw = decoding.headerless(raw_rate, raw_format, raw_channels)
     output = shaping.output(context.params, formats, to_files=output_dir is not None)
     former = {file for file in files if raw is None and is_transcript(file)}
-    cascade = None if former.issuperset(files) else _cascade(context.params, output)
+    cascade = None if former.issuperset(files) else _cascade(context.params, output, formats)
     targets = _targets(names, formats, output_dir)
     failures: list[MmcliError] = []
     for file in files:
@@ -153,7 +160,7 @@ def transcribe(
             if file in former or cascade is None:
                 run = _Former(file, output, context.params["language"])
             else:
-                audio = open_audio(file, channel=channel, raw=raw)
+                audio = open_audio(file, channel=channel, raw=raw, again=cascade.diarizer is not None)
                 kept = _kept(cascade, file, (channel, raw), quiet=quiet) if resume else None
                 run = _Run(cascade, audio, names[file], kept and stack.enter_context(kept), bar=bar)
             _one(run, names[file], formats, targets[file], output, several=len(files) > 1, quiet=quiet)
@@ -181,7 +188,7 @@ def _kept(cascade: Cascade, file: str, read: tuple[Any, ...], *, quiet: bool) ->
     return kept
 
 
-def _cascade(flags: Mapping[str, Any], output: shaping.Output) -> Cascade:
+def _cascade(flags: Mapping[str, Any], output: shaping.Output, formats: list[str]) -> Cascade:
     """The pipeline with its models loaded."""
     from mmcli.pipeline import build
 
@@ -199,7 +206,9 @@ def _cascade(flags: Mapping[str, Any], output: shaping.Output) -> Cascade:
     if output.needed_by:
         hearing["word_timestamps"] = True
     spec = spec.with_options("stt", hearing, "flag").with_options("vad", cutting, "flag")
-    cascade: Any = build(spec.with_options("runtime", decoding.runtime(flags), "flag"), catalogue, ("vad", "stt"))
+    spec = spec.with_options("runtime", decoding.runtime(flags), "flag")
+    spec = speakers.with_speakers(spec, catalogue, flags, formats)
+    cascade: Any = build(spec, catalogue, speakers.roles(spec))
     return cast("Cascade", cascade)
 
 
@@ -208,7 +217,7 @@ def _formats(given: list[str] | None) -> list[str]:
 
     formats = list(dict.fromkeys(part for item in given or ["txt"] for part in item.split(",")))
     if "all" in formats:
-        return list(FORMATS)
+        return [name for name in FORMATS if name != "rttm"]  # which only speakers fill
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"-f {name}: no such format", f"formats: {', '.join(FORMATS)}, all")

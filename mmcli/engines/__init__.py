@@ -35,6 +35,17 @@ ENGINES: dict[str, EngineSpec] = {
     "silero": EngineSpec(
         "vad", "mmcli.engines.vad.silero:Silero", ("onnxruntime", "faster_whisper"), about="finds speech in sound"
     ),
+    "transformers-speaker": EngineSpec(
+        "diarize",
+        "mmcli.engines.diarize.transformers_speaker.engine:TransformersDiarizer",
+        ("torch", "transformers", "scipy"),
+        extra="vlm",
+        about="speakers by WavLM, Wav2Vec2 and other x-vectors, or Nemotron Diarization",
+        takes_runtime=True,
+    ),
+    "spectral": EngineSpec(
+        "diarize", "mmcli.engines.diarize.spectral:Spectral", ("numpy",), about="tells clearly different voices apart"
+    ),
     "pocketsphinx": EngineSpec(
         "stt", "mmcli.engines.stt.pocketsphinx:PocketSphinx", ("pocketsphinx",), about="English speech, no download"
     ),
@@ -85,6 +96,7 @@ ENGINES: dict[str, EngineSpec] = {
         "tts", "mmcli.engines.tts.espeak:Espeak", ("espeakng_loader",), about="a hundred languages, instant"
     ),
     "fake-vad": EngineSpec("vad", "mmcli.engines.fake:FakeDetector", about="loud is speech"),
+    "fake-diarize": EngineSpec("diarize", "mmcli.engines.fake:FakeDiarizer", about="two speakers take turns"),
     "fake-stt": EngineSpec("stt", "mmcli.engines.fake:FakeTranscriber", about="counts what it hears"),
     "fake-backbone": EngineSpec("backbone", "mmcli.engines.fake:FakeBackbone", about="says what it was given"),
     "fake-tts": EngineSpec("tts", "mmcli.engines.fake:FakeSynthesizer", about="one tone a word"),

@@ -12,13 +12,13 @@ import numpy as np
 
 from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError, did_you_mean
-from mmcli.stages import Audio, Document, Image, Said, Segment, Spoke, Usage, Video, Voice, Word
+from mmcli.stages import Audio, Document, Image, Said, Segment, SpeakerTurn, Spoke, Usage, Video, Voice, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mmcli.catalogue import ModelCard
-    from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
+    from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
     from mmcli.stages import Conversation, Part, Turn, Window
 
 _RATE = 16000
@@ -57,11 +57,26 @@ class FakeDetector(_Fake):
             rest = samples[whole * self.frame :]
 
 
+class FakeDiarizer(_Fake):
+    """The speaker changes with each window, as often as there may be speakers (2 where that is open)."""
+
+    rate = _RATE
+
+    def speakers(self, windows: Iterable[Window], options: DiarizeOptions) -> tuple[SpeakerTurn, ...]:
+        self.wait()
+        count = max(options.max_speakers or 2, options.min_speakers)
+        return tuple(
+            SpeakerTurn(window.start, window.start + window.audio.seconds, number % count)
+            for number, window in enumerate(windows)
+        )
+
+
 class FakeTranscriber(_Fake):
     """Hears "window 1 of 2.5 seconds", "window 2 of ..." and so on."""
 
     rate = _RATE
     packs = False
+    words = True
 
     def transcribe(
         self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
 import shutil
 import tempfile
+import weakref
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import av
@@ -20,7 +24,7 @@ from mmcli.media.resampling import resample
 from mmcli.stages import Audio, AudioSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,6 +52,11 @@ _MIN_GAP_S, _MAX_GAP_S = 0.1, 3600.0
 RATES = 1000, 1_000_000
 _WIDE = tuple(f"{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
 RAW_ENCODINGS = ("s8", "u8", *_WIDE, "mulaw", "alaw")
+# Of which each may be a speaker; more are a sound field.
+_MAX_CHANNELS = 8
+# Left free on the disk where a stream is kept.
+_SPARE_BYTES = 256 << 20
+_CHUNK = 4 << 20
 # The boxes that an MP4, MOV or M4A file can begin with; their index may stand at the end, so they have to be sought in.
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
@@ -76,29 +85,61 @@ class AudioFacts:
     container: str
 
 
-def open_audio(path: str | Path, *, channel: int | None = None, raw: RawFormat | None = None) -> AudioSource:
+def open_audio(
+    path: str | Path, *, channel: int | None = None, raw: RawFormat | None = None, again: bool = False
+) -> AudioSource:
     """A recording, or the sound track of a video, recognised by its content and decoded on demand.
 
     `channel` (from 1) takes one channel instead of the mix of all. "-" is standard input; it and a pipe can be decoded
-    once. Damaged places are skipped. InputError: what `open_input` refuses, no sound in it, no such channel; while
+    once, or with `again` any number of times, as they are kept in an unnamed file. Damaged places are skipped. InputError: what `open_input` refuses, no sound in it, no such channel; while
     decoding: nothing of it can be decoded.
     """
     stream = open_input(path)
-    if is_stream(stream):
+    if not is_stream(stream):
+        return _source(_Reader(source_name(path), channel, raw), stream, lambda: open_input(path))
+    if not again:
         return stream_audio(stream, source_name(path), channel=channel, raw=raw)
+    kept = _spooled(stream, source_name(path))
+    # Opened by its number anew each time, with a place of its own in the file.
+    descriptor = os.dup(kept.fileno())
     reader = _Reader(source_name(path), channel, raw)
+    source = _source(reader, kept, partial(open_input, f"/proc/self/fd/{descriptor}"))
+    weakref.finalize(source.blocks, os.close, descriptor)
+    return source
+
+
+def _source(reader: _Reader, stream: BinaryIO, reopen: Callable[[], BinaryIO]) -> AudioSource:
+    """What can be opened any number of times; `stream` is the first of them, and closed."""
     with reader.opened(stream) as track:
-        seconds = track.seconds
+        seconds, count = track.seconds, track.channels
 
     def blocks(rate: int) -> Iterator[Audio]:
-        with reader.opened(open_input(path)) as track:
+        with reader.opened(reopen()) as track:
             yield from resample(_seconds_long(reader.decoded(track)), rate)
 
     def blocks16(rate: int) -> Iterator[Audio]:
-        with reader.opened(open_input(path)) as track:
+        with reader.opened(reopen()) as track:
             yield from reader.decoded16(track, rate)
 
-    return AudioSource(reader.source, seconds, blocks, blocks16 if channel is None else None)
+    if reader.channel is not None:
+        return AudioSource(reader.source, seconds, blocks)
+    numbers = range(1, count + 1) if 1 < count <= _MAX_CHANNELS else ()
+    alone = (_Channel(dataclasses.replace(reader, channel=number), reopen, blocks) for number in numbers)
+    channels = tuple(AudioSource(reader.source, seconds, one) for one in alone)
+    return AudioSource(reader.source, seconds, blocks, blocks16, channels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """One channel's blocks. What it belongs to is kept open as long as it is."""
+
+    reader: _Reader
+    reopen: Callable[[], BinaryIO]
+    whole: Callable[[int], Iterator[Audio]]
+
+    def __call__(self, rate: int) -> Iterator[Audio]:
+        with self.reader.opened(self.reopen()) as track:
+            yield from resample(_seconds_long(self.reader.decoded(track)), rate)
 
 
 def stream_audio(
@@ -312,7 +353,10 @@ def _spooled(stream: BinaryIO, source: str) -> BinaryIO:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - handed on, closed by whoever reads it
     try:
         with stream:
-            shutil.copyfileobj(stream, file)
+            while data := stream.read(_CHUNK):
+                if shutil.disk_usage(tempfile.gettempdir()).free < _SPARE_BYTES + len(data):
+                    raise InputError(source, f"does not fit into {tempfile.gettempdir()}", "save it to a file first")
+                file.write(data)
         file.seek(0)
     except OSError as error:
         file.close()

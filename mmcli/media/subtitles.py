@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmcli.errors import UsageError, did_you_mean
 from mmcli.media.cues import PLAIN, Shape, cues
 from mmcli.media.files import display_name
+from mmcli.media.rttm import rttm
 from mmcli.media.words import safe, speaker_prefix
 from mmcli.text import gap
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmcli.stages import Segment
 
-FORMATS: tuple[str, ...] = ("txt", "srt", "vtt", "tsv", "json", "jsonl", "lrc", "aud")
+FORMATS: tuple[str, ...] = ("txt", "srt", "vtt", "tsv", "json", "jsonl", "lrc", "aud", "rttm")
 
 
 def render(
@@ -36,14 +37,14 @@ def render(
             return _vtt(segments, shape)
         case "tsv":
             return _tsv(segments)
-        case "json":
-            return _json(segments, provenance)
-        case "jsonl":
-            return _jsonl(segments, provenance)
+        case "json" | "jsonl":
+            return (_json if format == "json" else _jsonl)(segments, provenance)
         case "lrc":
             return (f"[{_lyric_clock(segment.start)}]{_lyric(segment)}\n" for segment in segments)
         case "aud":
             return (f"{_label(segment.start)}\t{_label(segment.end)}\t{_spoken(segment)}\n" for segment in segments)
+        case "rttm":
+            return rttm(segments, str(provenance().get("source", "")))
     raise UsageError(
         f'there is no transcript format "{display_name(format)}"',
         did_you_mean(format, FORMATS) or f"formats: {', '.join(FORMATS)}",
@@ -101,6 +102,7 @@ def _entry(number: int, segment: Segment) -> dict[str, Any]:
                 "start": _seconds(word.start),
                 "end": _seconds(word.end),
                 "probability": None if word.probability is None else round(word.probability, 4),
+                "speaker": word.speaker and display_name(word.speaker),
             }
         )
         for word in segment.words

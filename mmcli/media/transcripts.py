@@ -165,7 +165,9 @@ def _words(entries: Any, bounds: tuple[float, float], where: str) -> Iterator[Wo
         last = max(start, end)
         probability = _number(entry.get("probability", entry.get("score")))
         known_one = probability is not None and 0 <= probability <= 1
-        yield Word(entry["text"], start, last, probability if known_one else None)
+        speaker = entry.get("speaker")
+        told = speaker if isinstance(speaker, str) and speaker else None
+        yield Word(entry["text"], start, last, probability if known_one else None, told)
 
 
 def _decoding(entry: Mapping[str, Any]) -> Decoding | None:

@@ -50,39 +50,30 @@ def test_a_picture_costs_what_the_processor_makes_of_it(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name, detail, side, settings",
+    "name, detail, settings",
     [
-        ("qwen2_vl", "200", 200, {}),
-        ("qwen3_vl", "low", 512, {}),
-        ("glm4v", "300", 300, {}),
-        ("pixtral", "100", 100, {}),
-        ("llava_next", "90", 90, {}),
-        ("idefics2", "low", 512, {"do_image_splitting": False}),
-        ("idefics3", "low", 512, {"do_image_splitting": False}),
-        ("idefics3", "128", 128, {"size": {"longest_edge": 128}}),
-        ("smolvlm", "320", 320, {"size": {"longest_edge": 320}}),
-        ("internvl", "120", 120, {}),
-        ("internvl", "low", 512, {"crop_to_patches": False}),
-        ("molmo2", "low", 512, {"max_crops": 1}),
-        ("mllama", "low", 512, {"max_image_tiles": 1}),
+        ("qwen2_vl", "200", {"size": {"shortest_edge": 56 * 56, "longest_edge": 200 * 200}}),
+        ("qwen3_vl", "40", {"size": {"shortest_edge": 40 * 40, "longest_edge": 40 * 40}}),
+        ("glm4v", "300", {"size": {"shortest_edge": 112 * 112, "longest_edge": 300 * 300}}),
+        ("idefics3", "128", {"size": {"longest_edge": 128}}),
+        ("smolvlm", "low", {"size": {"longest_edge": 192}}),
+        ("internvl", "120", {"max_patches": 4}),
+        ("internvl", "16", {"max_patches": 1}),
     ],
 )
-def test_detail_shrinks_pictures_and_changes_settings(
-    name: str, detail: str, side: int, settings: dict[str, Any], tmp_path: Path
+def test_detail_changes_the_settings_of_the_processor(
+    name: str, detail: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     made = FAMILIES[name]()
-    found = _tokens(_written(made, tmp_path), detail)
-    if name == "idefics2":  # its processor writes marks by this, whatever the call says
-        made[0].image_processor.do_image_splitting = settings["do_image_splitting"]
-    for width, height in SIZES:
-        scale = min(1, side / max(width, height))
-        assert found[width, height] == _counted(made, round(width * scale), round(height * scale), **settings)
+    assert _tokens(_written(made, tmp_path), detail) == {size: _counted(made, *size, **settings) for size in SIZES}
 
 
-def test_high_detail_that_nothing_counts_is_not_guessed(tmp_path: Path) -> None:
-    checkpoint = _written(FAMILIES["gemma3"](), tmp_path)
-    assert cost(checkpoint, 900, 300, "high").tokens is None
-    assert cost(checkpoint, 900, 300).tokens == 13
+def test_detail_shrinks_pictures_where_the_processor_takes_them_as_they_come(tmp_path: Path) -> None:
+    made = FAMILIES["pixtral"]()
+    checkpoint = _written(made, tmp_path)
+    assert cost(checkpoint, 1000, 500, "100").tokens == _counted(made, 100, 50)
+    assert cost(checkpoint, 90, 50, "100").tokens == _counted(made, 90, 50)
+    assert cost(checkpoint, 90, 50, "high") == cost(checkpoint, 90, 50)
 
 
 def test_old_settings_of_qwen_are_those_of_its_processor(tmp_path: Path) -> None:

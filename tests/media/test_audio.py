@@ -285,3 +285,30 @@ def test_a_stream_whose_rate_changes_is_one_stream(tone, heard) -> None:
 def test_nothing_becomes_nothing() -> None:
     assert list(resample([], 16000)) == []
     assert list(resample([Audio(np.zeros(0, np.float32), 8000)], 16000)) == []
+
+
+def test_a_pipe_that_is_kept_is_decoded_any_number_of_times(data: Path, tmp_path: Path) -> None:
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes((data / "a13_stereo2spk.wav").read_bytes()))
+    writer.start()
+    kept = open_audio(pipe, again=True)
+    writer.join()
+    file = open_audio(data / "a13_stereo2spk.wav")
+    assert len(kept.channels) == len(file.channels) == 2
+    pairs = [(kept, file), *zip(kept.channels, file.channels, strict=True), (kept, file)]
+    for one, other in pairs:
+        for ours, theirs in zip(one.blocks(16000), other.blocks(16000), strict=True):
+            np.testing.assert_array_equal(ours.samples, theirs.samples)
+
+
+def test_channels_are_heard_alone(data: Path) -> None:
+    whole = open_audio(data / "a13_stereo2spk.wav")
+    for number, channel in enumerate(whole.channels, 1):
+        chosen = open_audio(data / "a13_stereo2spk.wav", channel=number)
+        assert chosen.channels == ()
+        for ours, theirs in zip(channel.blocks(8000), chosen.blocks(8000), strict=True):
+            np.testing.assert_array_equal(ours.samples, theirs.samples)
+    assert open_audio(data / "a01.wav").channels == ()

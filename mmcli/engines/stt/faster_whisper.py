@@ -49,6 +49,7 @@ class FasterWhisper:
 
     rate = _RATE
     packs = True
+    words = True
 
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """Loads the weights; `fallbacks` says what had to be given up for that, and later for decoding.

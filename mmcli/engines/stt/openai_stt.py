@@ -38,6 +38,7 @@ class OpenAiTranscriber:
 
     rate = 16000
     packs = False
+    words = True
 
     device = "server"
 

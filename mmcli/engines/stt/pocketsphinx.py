@@ -51,6 +51,7 @@ class PocketSphinx:
 
     rate = 16000
     packs = False
+    words = True
 
     def __init__(self, card: ModelCard) -> None:
         """Begins to load in the background. ConfigError for a setting, as there are none."""

@@ -31,8 +31,6 @@ from tests.engines.backbone import tiny_chat
 
 pytest.importorskip("uvicorn", reason="transformers[serving] is not installed")
 
-# One process runs all of them, with one server.
-pytestmark = pytest.mark.xdist_group("transformers serve")
 GREEDY = AnswerOptions(max_new_tokens=8, temperature=0.0)
 QUESTION = "What lies beside the wall?"
 

@@ -67,6 +67,9 @@ class TransformersTranscriber:
         self._lock = threading.Lock()
         self.rate = self._loaded.rate
         self.packs = family.packs
+        heads = getattr(self._loaded.model, "generation_config", None)
+        mute = name.startswith("Whisper") and getattr(heads, "alignment_heads", None) is None
+        self.words = "word_timestamps" in family.honours and not mute
 
     @property
     def device(self) -> str:
