@@ -67,6 +67,7 @@ class _Model(faster_whisper.WhisperModel):  # type: ignore[misc]
         self._last: tuple[Any, Any] | None = None
 
     def encode(self, features: Any) -> Any:
+        features = features if features.ndim == 3 else features[None]
         last = self._last
         if last is not None and np.array_equal(last[0], features):
             return last[1]
