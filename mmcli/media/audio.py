@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
-import shutil
-import tempfile
-import weakref
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +14,10 @@ import av.error
 import numpy as np
 
 from mmcli.errors import InputError
+from mmcli.media import containers
 from mmcli.media.audio_out import pcm16, write_audio, write_wav
-from mmcli.media.files import is_stream, open_input, peek, source_name
+from mmcli.media.containers import NotMedia
+from mmcli.media.files import is_stream, open_input, peek, source_name, spool
 from mmcli.media.resampling import resample
 from mmcli.stages import Audio, AudioSource
 
@@ -44,8 +42,6 @@ __all__ = [
     "write_wav",
 ]
 
-# Damaged places that a demuxer reports one after the other without any packet between them.
-_MAX_ERRORS = 100
 # Sound is missing where the times that the container gives jump by this much; beyond an hour they are wrong.
 _MIN_GAP_S, _MAX_GAP_S = 0.1, 3600.0
 # Rates outside are damaged headers, and would cost any amount of time or memory.
@@ -55,14 +51,8 @@ RAW_ENCODINGS = ("s8", "u8", *_WIDE, "mulaw", "alaw")
 # Of which each may be a speaker; more are a sound field.
 _MAX_CHANNELS = 8
 # Left free on the disk where a stream is kept.
-_SPARE_BYTES = 256 << 20
-_CHUNK = 4 << 20
 # The boxes that an MP4, MOV or M4A file can begin with; their index may stand at the end, so they have to be sought in.
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-
-
-class NotMedia(InputError):
-    """A file whose content is neither a recording nor a video nor a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +81,16 @@ def open_audio(
     """A recording, or the sound track of a video, recognised by its content and decoded on demand.
 
     `channel` (from 1) takes one channel instead of the mix of all. "-" is standard input; it and a pipe can be decoded
-    once, or with `again` any number of times, as they are kept in an unnamed file. Damaged places are skipped. InputError: what `open_input` refuses, no sound in it, no such channel; while
-    decoding: nothing of it can be decoded.
+    once, or with `again` any number of times, as they are kept in an unnamed file. Damaged places are skipped.
+    InputError: what `open_input` refuses, no sound in it, no such channel; while decoding: nothing of it can be decoded.
     """
     stream = open_input(path)
-    if not is_stream(stream):
-        return _source(_Reader(source_name(path), channel, raw), stream, lambda: open_input(path))
-    if not again:
-        return stream_audio(stream, source_name(path), channel=channel, raw=raw)
-    kept = _spooled(stream, source_name(path))
-    # Opened by its number anew each time, with a place of its own in the file.
-    descriptor = os.dup(kept.fileno())
-    reader = _Reader(source_name(path), channel, raw)
-    source = _source(reader, kept, partial(open_input, f"/proc/self/fd/{descriptor}"))
-    weakref.finalize(source.blocks, os.close, descriptor)
-    return source
+    if is_stream(stream):
+        if not again:
+            return stream_audio(stream, source_name(path), channel=channel, raw=raw)
+        path = spool(stream, source_name(path))
+        stream = open_input(path)
+    return _source(_Reader(source_name(path), channel, raw), stream, partial(open_input, path))
 
 
 def _source(reader: _Reader, stream: BinaryIO, reopen: Callable[[], BinaryIO]) -> AudioSource:
@@ -148,7 +133,7 @@ def stream_audio(
     """The same for a stream of `open_input` that is read once. What has to be sought in goes to an unnamed file first."""
     reader = _Reader(source, channel, raw)
     if raw is None and peek(stream, 8)[4:] in _MP4_BOXES:
-        stream = _spooled(stream, source)
+        stream = open_input(spool(stream, source))
     stack = ExitStack()
     track = stack.enter_context(reader.opened(stream))
     unread = [track]
@@ -192,23 +177,13 @@ class _Track:
 
     @property
     def start(self) -> float:
-        """Where the container's times begin; most begin at 0, broadcasts anywhere."""
-        return self.container.start_time / av.time_base if self.container.start_time else 0.0
+        return containers.start(self.container)
 
     @property
     def seconds(self) -> float | None:
         if self.stream.duration:
             return float(self.stream.duration * self.stream.time_base)
         return self.container.duration / av.time_base if self.container.duration else None
-
-
-class _Bytes:
-    """A stream as libav sees it: without a name, as it would trust the suffix; without `seek` where there is none."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.read = stream.read
-        if not is_stream(stream):
-            self.seek, self.tell = stream.seek, stream.tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,19 +195,12 @@ class _Reader:
     @contextmanager
     def opened(self, stream: BinaryIO) -> Iterator[_Track]:
         """The sound track of a stream, header checked; both are closed at the end."""
-        # A playlist must not name other files or addresses to open.
-        options = {"protocol_whitelist": "none"}
-        form = None
+        form, options = None, {}
         if self.raw is not None:
             form = self.raw.encoding
-            options |= {"sample_rate": str(self.raw.rate), "ch_layout": f"{self.raw.channels}C"}
-        with stream:
-            try:
-                container = av.open(_Bytes(stream), format=form, options=options, metadata_errors="replace")
-            except (av.error.FFmpegError, OSError, ValueError) as error:
-                raise NotMedia(self.source, "is neither a recording nor a video that can be read") from error
-            with container:
-                yield self._track(container)
+            options = {"sample_rate": str(self.raw.rate), "ch_layout": f"{self.raw.channels}C"}
+        with containers.opened(stream, self.source, form=form, options=options) as container:
+            yield self._track(container)
 
     def _track(self, container: Any) -> _Track:
         stream = container.streams.best("audio")
@@ -289,28 +257,9 @@ class _Reader:
             raise InputError(self.source, "no sound in it can be decoded")
 
     def _frames(self, track: _Track) -> Iterator[Any]:
-        """What can be decoded; a damaged packet is left out."""
-        for packet in self._packets(track):
-            try:
-                frames = packet.decode()
-            except (av.error.FFmpegError, ValueError):
-                continue
-            yield from (frame for frame in frames if frame.samples and RATES[0] <= frame.sample_rate <= RATES[1])
-
-    def _packets(self, track: _Track) -> Iterator[Any]:
-        errors = 0
-        while errors < _MAX_ERRORS:
-            try:
-                for packet in track.container.demux(track.stream):
-                    errors = 0
-                    yield packet
-                return
-            except av.error.InvalidDataError:
-                errors += 1
-            except av.error.FFmpegError:
-                return
-            except OSError as error:
-                raise InputError(self.source, f"cannot be read to its end ({error.strerror or error})") from error
+        for frame in containers.frames(track.container, track.stream, self.source):
+            if frame.samples and RATES[0] <= frame.sample_rate <= RATES[1]:
+                yield frame
 
     def _mono(self, frame: Any, voices: list[int]) -> NDArray[np.float32]:
         samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
@@ -346,22 +295,3 @@ def _silence(seconds: float, rate: int) -> Iterator[Audio]:
     while left > 0:
         yield Audio(np.zeros(min(left, rate), np.float32), rate)
         left -= rate
-
-
-def _spooled(stream: BinaryIO, source: str) -> BinaryIO:
-    """The rest of a stream in an unnamed file, which can be sought in and vanishes when it is closed."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - handed on, closed by whoever reads it
-    try:
-        with stream:
-            while data := stream.read(_CHUNK):
-                if shutil.disk_usage(tempfile.gettempdir()).free < _SPARE_BYTES + len(data):
-                    raise InputError(source, f"does not fit into {tempfile.gettempdir()}", "save it to a file first")
-                file.write(data)
-        file.seek(0)
-    except OSError as error:
-        file.close()
-        raise InputError(source, f"cannot be kept in {tempfile.gettempdir()} ({error.strerror or error})") from error
-    except BaseException:
-        file.close()
-        raise
-    return cast("BinaryIO", file)

@@ -6,9 +6,12 @@ import io
 import os
 import secrets
 import select
+import shutil
 import stat
 import sys
+import tempfile
 import time
+import weakref
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -25,6 +28,9 @@ STDIN = "-"
 _PIPE_WAIT_S = 5.0
 _PIPE_POLL_S = 0.2
 _CHUNK = 1 << 16
+_PIECE = 4 << 20
+# What stays free where streams are kept.
+_SPARE_BYTES = 256 << 20
 # Names looked through for "did you mean"; a folder of millions must not make a typing mistake slow.
 _MAX_NAMES = 5000
 
@@ -34,8 +40,48 @@ def display_name(text: object) -> str:
     return visible(str(text), keep="", instead="\ufffd")
 
 
+class Spooled(str):
+    """The name of an unnamed file: it vanishes when the last opener that keeps this name is gone."""
+
+    source: str
+
+    @classmethod
+    def of(cls, file: BinaryIO, source: str) -> Spooled:
+        """The name of an open file, which is closed with it; `source` is what messages call it."""
+        name = cls(f"/proc/self/fd/{file.fileno()}")
+        name.source = source
+        weakref.finalize(name, file.close)
+        return name
+
+
+def spool(stream: BinaryIO, source: str, limit: int | None = None) -> Spooled:
+    """The rest of a stream in an unnamed file, which can be opened again and again. The stream is closed.
+
+    InputError beyond `limit` bytes, or where there is no room for it.
+    """
+    file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - lives as long as the name of it
+    try:
+        with stream:
+            while piece := stream.read(_PIECE):
+                if shutil.disk_usage(tempfile.gettempdir()).free < _SPARE_BYTES + len(piece):
+                    raise InputError(source, f"does not fit into {tempfile.gettempdir()}", "save it to a file first")
+                file.write(piece)
+                if limit is not None and file.tell() > limit:
+                    raise too_large(source, limit)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise InputError(source, f"cannot be kept in {tempfile.gettempdir()} ({error.strerror or error})") from error
+    except BaseException:
+        file.close()
+        raise
+    return Spooled.of(file, source)
+
+
 def source_name(path: str | Path) -> str:
     """What messages call an input: its name, or "standard input" for "-"."""
+    if isinstance(path, Spooled):
+        return path.source
     return "standard input" if str(path) == STDIN else display_name(path)
 
 
