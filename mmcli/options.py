@@ -133,6 +133,22 @@ class AnswerOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachOptions:
+    """What is looked at of what is given beside a question, and how."""
+
+    pages: str | None = None
+    """Of documents, as in 1-3,7; `image` among them shows pages as pictures even where they have text."""
+    frames: int | None = None
+    """Pictures of a video, evenly spread; without it and fps, those where the scene changes, 8 at most."""
+    fps: float | None = None
+    """Pictures of a video for each of its seconds."""
+    ground: bool = False
+    """Whether the text that is recognised in pictures is told with its place, too."""
+    allow_private_addresses: bool = False
+    """Whether addresses of this machine and of private networks may be fetched from."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeakOptions:
     voice: str | None = None
     language: str | None = None
@@ -151,4 +167,5 @@ OPTIONS: dict[str, type[Any]] = {
     "tts": SpeakOptions,
     "e2e": AnswerOptions,
     "runtime": Runtime,
+    "attachments": AttachOptions,
 }
