@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmcli.errors import InputError
+from mmcli.errors import InputError, UsageError
 from mmcli.media.document import HEAD_BYTES, MAX_PDF_BYTES, MAX_TEXT_BYTES, is_pdf, is_text, open_document
-from mmcli.media.files import is_stream, open_input, peek, read_limited, source_name
+from mmcli.media.files import is_stream, open_input, peek, source_name, spool
+from mmcli.options import AttachOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from mmcli.stages import Attachment
 
+MAX_FRAMES = 128
+"""More pictures of one video are never given."""
 _PICTURES = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",  # JPEG
@@ -32,18 +35,34 @@ _PICTURES = (
 _PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def open_attachment(name: str | Path) -> Attachment:
-    """A picture, PDF, text or recording (or a video's sound) from a file or "-" (standard input).
+def open_attachment(name: str | Path, options: AttachOptions | None = None) -> Attachment:
+    """A picture, PDF, text, recording or video from a file, an http(s) address or "-" (standard input).
 
-    InputError: what `open_input` and the opener of its kind refuse, or none of these kinds.
+    Of a video, and with `frames` or `fps` of an animated picture, come the pictures that the options choose.
+    InputError: what `open_input`, `fetch` and the opener of its kind refuse, or none of these kinds.
     """
-    source = source_name(name)
+    from mmcli.media import web
+
+    options = options or AttachOptions()
+    if web.is_address(str(name)):
+        name = web.fetch(str(name), private=options.allow_private_addresses)
     stream = open_input(name)
+    source = source_name(name)
     head = peek(stream, HEAD_BYTES)
-    if not is_stream(stream):
-        stream.close()
-        return _from_file(name, head, source)
-    return _from_stream(stream, head, source)
+    if is_stream(stream):
+        return _from_stream(stream, head, source, options)
+    stream.close()
+    return _from_file(name, head, options)
+
+
+def check_options(options: AttachOptions) -> None:
+    """UsageError for a number or rate of pictures that makes no sense."""
+    if options.frames is not None and options.fps is not None:
+        raise UsageError("--frames and --fps do not go together")
+    if options.frames is not None and not 1 <= options.frames <= MAX_FRAMES:
+        raise UsageError(f"--frames is from 1 to {MAX_FRAMES}, not {options.frames}")
+    if options.fps is not None and not 0 < options.fps <= 1000:
+        raise UsageError(f"--fps is above 0, not {options.fps:g}")
 
 
 def is_picture(head: bytes) -> bool:
@@ -56,39 +75,43 @@ def is_picture(head: bytes) -> bool:
     return head.startswith(_PICTURES) or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
 
 
-def _from_file(name: str | Path, head: bytes, source: str) -> Attachment:
+def _from_file(name: str | Path, head: bytes, options: AttachOptions) -> Attachment:
     if is_picture(head):
         from mmcli.media.image import open_image
 
-        return open_image(name)
+        return _animation(name, options) or open_image(name)
     if is_pdf(head) or is_text(head):
         return open_document(name)
-    from mmcli.media.audio import NotMedia, open_audio
+    from mmcli.media.audio import open_audio
+    from mmcli.media.containers import NotMedia
+    from mmcli.media.video import open_video
 
     try:
-        return open_audio(name)
+        return open_video(name, options) or open_audio(name)
     except NotMedia as error:
-        raise _unknown(source) from error
+        raise _unknown(source_name(name)) from error
 
 
-def _from_stream(stream: BinaryIO, head: bytes, source: str) -> Attachment:
+def _animation(name: str | Path, options: AttachOptions) -> Attachment | None:
+    if options.frames is None and options.fps is None:
+        return None
+    from mmcli.media.video import open_animation
+
+    return open_animation(name, options)
+
+
+def _from_stream(stream: BinaryIO, head: bytes, source: str, options: AttachOptions) -> Attachment:
+    """By way of an unnamed file; of pictures and documents no more than would be read."""
     if is_picture(head):
-        from mmcli.media.image import MAX_BYTES, open_image
+        from mmcli.media.image import MAX_BYTES
 
-        with stream:
-            return open_image(read_limited(stream, source, MAX_BYTES), source)
-    if is_pdf(head) or is_text(head):
-        with stream:
-            return open_document(
-                read_limited(stream, source, MAX_PDF_BYTES if is_pdf(head) else MAX_TEXT_BYTES), source
-            )
-    from mmcli.media.audio import NotMedia, stream_audio
-
-    try:
-        return stream_audio(stream, source)
-    except NotMedia as error:
-        raise _unknown(source) from error
+        limit = MAX_BYTES
+    elif is_pdf(head) or is_text(head):
+        limit = MAX_PDF_BYTES if is_pdf(head) else MAX_TEXT_BYTES
+    else:
+        limit = None
+    return _from_file(spool(stream, source, limit), head, options)
 
 
 def _unknown(source: str) -> InputError:
-    return InputError(source, "cannot be attached", "pictures, PDFs, texts, recordings and videos with sound can")
+    return InputError(source, "cannot be attached", "pictures, PDFs, texts, recordings and videos can")

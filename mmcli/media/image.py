@@ -26,6 +26,7 @@ MAX_BYTES = 256_000_000
 
 # Those left out start programs (EPS), open other files, or have no signature that tells them from noise.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF", "BMP", "ICO", "PPM", "JPEG2000", "QOI")
+_MOVING = ("GIF", "PNG", "WEBP", "AVIF")
 _TURN = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
@@ -60,6 +61,28 @@ def open_image(path: str | Path | bytes, source: str | None = None) -> Image:
             return rgb if turn is None else rgb.transpose(_TURN[turn])
 
     return Image(label, width, height, pixels, facts)
+
+
+def open_moving(path: str | Path) -> Iterator[tuple[float, PIL.Image.Image]]:
+    """The pictures of an animation with the seconds at which each is shown; of anything else its one picture.
+
+    RGB, transparency on white. InputError as `open_image`.
+    """
+    label, opener = _opener(path, None)
+    with _header(label, opener) as picture:
+        # The pages of a TIFF are not moments of one picture.
+        count = getattr(picture, "n_frames", 1) if picture.format in _MOVING else 1
+        now = 0.0
+        for index in range(count):
+            try:
+                picture.seek(index)
+                picture.load()
+                rgb = _rgb(picture)
+            except Exception as error:
+                raise InputError(label, f"the animation is damaged or cut off ({_reason(error)})") from error
+            yield now, rgb
+            # Without a duration it is shown as browsers do.
+            now += (picture.info.get("duration") or 100) / 1000
 
 
 def _opener(path: str | Path | bytes, source: str | None) -> tuple[str, Callable[[], BinaryIO]]:
