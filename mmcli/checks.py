@@ -12,6 +12,8 @@ from mmcli.errors import ConfigError, MissingPackage, MmcliError
 if TYPE_CHECKING:
     from mmcli.catalogue import Catalogue, ModelCard
 
+# Options that belong to no role.
+SHARED_OPTIONS = ("runtime", "attachments")
 CASCADE = ("vad", "diarize", "stt", "backbone", "tts")
 # Speakers are told apart only where that is asked for.
 _UNASKED = ("vad", "stt", "backbone", "tts")
@@ -56,7 +58,7 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
             where = "on a server" if store.is_served(card) else f"{card.size_mb:g} MB, {card.license}"
             findings.append(Finding(role, f"{name}: {card.engine}, {where}"))
     for role in spec.options:
-        if role not in (*spec.models, "runtime"):
+        if role not in (*spec.models, *SHARED_OPTIONS):
             lost = ConfigError(f'{_origin(spec, role)}: pipeline "{spec.name}" has options for {role}, but no {role}')
             findings.append(Finding(role, "options without a model", lost))
     return findings
@@ -116,6 +118,11 @@ def check_installed(card: ModelCard) -> None:
         store.locate(card)
 
 
+def is_fake(card: ModelCard) -> bool:
+    """Whether a model is only there for trying pipelines."""
+    return card.source == _FAKE
+
+
 def ready(spec: PipelineSpec, catalogue: Catalogue) -> bool:
     """Whether the pipeline could run now."""
     return all(finding.error is None for finding in check(spec, catalogue))
@@ -137,7 +144,7 @@ def best_installed(catalogue: Catalogue) -> PipelineSpec:
 
 def best_model(catalogue: Catalogue, role: str) -> str | None:
     """The name of the first model of a role that is installed."""
-    cards = (card for card in catalogue.models.values() if card.role == role and card.source != _FAKE)
+    cards = (card for card in catalogue.models.values() if card.role == role and not is_fake(card))
     return next((card.name for card in cards if _installed(card)), None)
 
 

@@ -12,26 +12,16 @@ import json
 import time
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmcli import __version__, engines, speakers, store
 from mmcli.catalogue import make_options
-from mmcli.checks import check, with_detector
+from mmcli.checks import SHARED_OPTIONS, check, is_fake, with_detector
 from mmcli.errors import ConfigError, InputError
+from mmcli.fitting import Fitter, Taker
 from mmcli.speech import windows
-from mmcli.stages import (
-    AudioSource,
-    Conversation,
-    Document,
-    Done,
-    Heard,
-    Message,
-    Page,
-    Said,
-    Spoke,
-    TextLine,
-    Usage,
-)
+from mmcli.stages import AudioSource, Conversation, Done, Heard, Said, Spoke, Usage, Video
 from mmcli.text import joined, sentences
 from mmcli.threads import Channel, closable, merge
 
@@ -42,6 +32,7 @@ if TYPE_CHECKING:
     from mmcli.checkpoint import Checkpoint
     from mmcli.options import AnswerOptions, SpeakOptions, TranscribeOptions
     from mmcli.stages import (
+        Attachment,
         Audio,
         Backbone,
         Diarizer,
@@ -76,14 +67,14 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
             if role not in spec.models and role != "vad":  # which comes by itself with stt
                 raise ConfigError(f'pipeline "{spec.name}" has no {role}', "mmcli pipelines list names others")
         keep = {role: name for role, name in spec.models.items() if role in roles}
-        kept = {role: given for role, given in spec.options.items() if role in (*keep, "runtime")}
+        kept = {role: given for role, given in spec.options.items() if role in (*keep, *SHARED_OPTIONS)}
         spec = dataclasses.replace(spec, models=keep, options=kept)
     for finding in check(spec, catalogue):
         if finding.error is not None:
             raise finding.error
     started = time.perf_counter()
     cards = {role: catalogue.model(name, role) for role, name in spec.models.items()}
-    options = {role: make_options(role, spec.options.get(role, {}), spec.origins) for role in (*cards, "runtime")}
+    options = {role: make_options(role, spec.options.get(role, {}), spec.origins) for role in (*cards, *SHARED_OPTIONS)}
     if "stt" in options:
         given = tuple(sorted(spec.options.get("vad", {}).items()))
         options["stt"] = dataclasses.replace(options["stt"], vad_parameters=given)
@@ -97,7 +88,43 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
     timings = {"load": time.perf_counter() - started}
     if "e2e" in stages:
         return EndToEnd(stages["e2e"], options["e2e"], origin, timings)
-    return Cascade(stages, options, origin, timings)
+    taker = taker_of(cards["backbone"], catalogue) if "backbone" in cards else None
+    return Cascade(stages, options, origin, timings, taker)
+
+
+def taker_of(card: ModelCard, catalogue: Catalogue) -> Taker:
+    """What a model takes, as fitting sees it."""
+
+    def others(modality: str) -> list[str]:
+        return [
+            other.name
+            for other in catalogue.models.values()
+            if other.role == card.role and modality in other.inputs and not is_fake(other)
+        ]
+
+    return Taker(card.name, card.inputs, engines.spec_of(card).instructed, others)
+
+
+def roles_for(
+    spec: PipelineSpec, catalogue: Catalogue, attachments: Iterable[Attachment], *, unknown: bool = False
+) -> tuple[str, ...]:
+    """The roles that a typed question about attachments needs; `unknown`: there are others that may be anything.
+
+    A recording has to be heard, if not by the backbone itself; the sound of a video is where the pipeline can.
+    """
+    inputs = catalogue.model(spec.models["backbone"], "backbone").inputs if "backbone" in spec.models else ()
+    must = any(isinstance(given, AudioSource) for given in attachments) and "audio" not in inputs
+    may = unknown or any(isinstance(given, Video) and given.sound is not None for given in attachments)
+    return ("vad", "stt", "backbone") if must or (may and "stt" in spec.models) else ("backbone",)
+
+
+def check_turn(spec: PipelineSpec, catalogue: Catalogue, turn: Turn) -> None:
+    """Refuse what the pipeline could do nothing with, before anything loads. UsageError, InputError."""
+    for role in ("backbone", "e2e"):
+        if role in spec.models:
+            options = make_options("attachments", spec.options.get("attachments", {}), spec.origins)
+            taker = taker_of(catalogue.model(spec.models[role], role), catalogue)
+            Fitter(taker, options).check(turn)
 
 
 def _provenance(pipeline: str, cards: Mapping[str, ModelCard], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,6 +227,7 @@ class Cascade:
         options: Mapping[str, Any],
         origin: Mapping[str, Any],
         timings: Mapping[str, float],
+        taker: Taker | None = None,
     ) -> None:
         self.detector: VoiceDetector | None = stages.get("vad")
         self.diarizer: Diarizer | None = stages.get("diarize")
@@ -210,6 +238,9 @@ class Cascade:
         self._options = options
         self._origin = origin
         self._timings = timings
+        self._fitter = None
+        if taker is not None:
+            self._fitter = Fitter(taker, options["attachments"], self.transcribe if self.stt is not None else None)
         if self.stt is not None and self.detector is not None and self.stt.rate != self.detector.rate:
             raise ConfigError(f"vad works at {self.detector.rate} Hz and stt at {self.stt.rate} Hz")
 
@@ -250,18 +281,21 @@ class Cascade:
         `kept` is what an earlier run heard of the turn's recording, and where this one keeps what it hears.
         """
         clock = _Clock(self._timings)
-        texts = [turn.text] if turn.text else []
+        heard: list[str] = []
         language = None
-        parts = tuple(self._parts(turn))
+        fitted: tuple[tuple[Part, ...], ...] = ()
+        if self._fitter is not None:
+            self._fitter.check(turn)
+            fitted = tuple(map(self._fitter.parts, turn.attachments))
         if turn.audio is not None:
-            with closing(self._hear(turn.audio, parts, clock, kept)) as heard:
-                for event in heard:
-                    texts.append(event.segment.text.strip())
+            with closing(self._hear(turn.audio, tuple(chain(*fitted)), clock, kept)) as hearing:
+                for event in hearing:
+                    heard.append(event.segment.text.strip())
                     language = event.segment.language
                     yield event
-            if not texts and (self.backbone or self.tts):
+            if not (heard or turn.text) and (self.backbone or self.tts):
                 raise InputError(turn.audio.source, "no speech was heard in it", "is it the right recording?")
-        with closing(self._answer(parts, joined(texts, language), clock)) as events:
+        with closing(self._answer(turn, fitted, joined(heard, language), clock)) as events:
             yield from events
         yield clock.done(self.origin if kept is None else kept.told(self.origin))
 
@@ -286,31 +320,20 @@ class Cascade:
 
         return merge(hear(), look())
 
-    def _answer(self, parts: tuple[Part, ...], text: str, clock: _Clock) -> Generator[Event, None, None]:
-        if self.backbone is not None:
+    def _answer(
+        self, turn: Turn, fitted: tuple[tuple[Part, ...], ...], heard: str, clock: _Clock
+    ) -> Generator[Event, None, None]:
+        if self.backbone is not None and self._fitter is not None:
             options: AnswerOptions = self._options["backbone"]
-            conversation = Conversation((Message("user", (*parts, *([text] if text else []))),))
+            conversation = Conversation(self._fitter.messages(turn, fitted, heard))
             answer = clock.texts(self.backbone.answer(conversation, options))
             pieces = clock.timed("backbone", answer, "first_text")
         else:
-            pieces = clock.timed("backbone", iter([text] if text else []))
+            pieces = clock.timed("backbone", iter([text for text in (turn.text, heard) if text]))
         if self.tts is not None:
             yield from self._speak(pieces, clock)
         elif self.backbone is not None:
             yield from map(Said, pieces)
-
-    def _parts(self, turn: Turn) -> Iterator[Part]:
-        """The attachments as the backbone takes them: recordings become their transcript."""
-        for attachment in turn.attachments:
-            yield self._transcript(attachment) if isinstance(attachment, AudioSource) else attachment
-
-    def _transcript(self, audio: AudioSource) -> Document:
-        lines = tuple(
-            TextLine(segment.text.strip(), (0.0, float(row), float(len(segment.text)), row + 1.0))
-            for row, segment in enumerate(self.transcribe(audio))
-        )
-        page = Page(1, max((line.box[2] for line in lines), default=0.0), float(len(lines)), lines)
-        return Document(audio.source, 1, lambda: iter([page]))
 
     def _speak(self, pieces: Generator[str, None, None], clock: _Clock) -> Generator[Event, None, None]:
         """Text and sound side by side: a sentence is spoken while the next one is still being written."""

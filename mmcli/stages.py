@@ -221,11 +221,18 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """What a user gives at once: typed text, a spoken recording, or both, with attachments."""
+    """What a user gives at once: typed text, a spoken recording, or both, with attachments.
+
+    `{1}` in the typed text is the place of the first attachment, and so on; those that it does not name come before it.
+    """
 
     text: str = ""
     audio: AudioSource | None = None
     attachments: tuple[Attachment, ...] = ()
+    system: str = ""
+    """What the answering model is told before anything else."""
+    examples: tuple[tuple[Attachment, str], ...] = ()
+    """Attachments with the right answers, each told as a turn before this one: the question about it, and the answer."""
 
 
 # ---------------------------------------------------------------- events

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Name -> module that holds its `app`, and the line that --help shows without importing it.
 COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("mmcli.cli.transcribe", "Write down what is said in audio and video files."),
-    "ask": ("mmcli.cli.ask", "Ask a question about pictures, PDFs, texts and recordings."),
+    "ask": ("mmcli.cli.ask", "Ask a question about pictures, PDFs, texts, recordings and videos."),
     "speak": ("mmcli.cli.speak", "Speak a text."),
     "run": ("mmcli.cli.run", "Run a whole pipeline once, on files."),
     "demo": ("mmcli.cli.demo", "Ask aloud about a picture and hear the answer."),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmcli import ui
-from mmcli.catalogue import AUTO, Catalogue, PipelineSpec, read_catalogue
+from mmcli.catalogue import AUTO, Catalogue, PipelineSpec, make_options, read_catalogue
 from mmcli.errors import ConfigError, MmcliError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from mmcli.stages import Attachment
+    from mmcli.stages import Attachment, Turn
 
 
 def command_app() -> typer.Typer:
@@ -66,10 +66,6 @@ BackboneModelOption = Annotated[str | None, _model_option("backbone", "The model
 TtsModelOption = Annotated[str | None, _model_option("tts", "The model that speaks.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-AttachOption = Annotated[
-    list[str] | None,
-    typer.Option("--attach", "-a", metavar="FILE|-", help="A picture, PDF, text or recording; repeat for more."),
-]
 LanguageOption = Annotated[
     str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639-1 code, or auto.")
 ]
@@ -77,9 +73,6 @@ FastOption = Annotated[bool | None, typer.Option("--fast", help="Hear faster and
 VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="A voice of the model.")]
 SpeedOption = Annotated[float | None, typer.Option("--speed", help="1 is the voice's own pace.")]
 PitchOption = Annotated[float | None, typer.Option("--pitch", help="1 is the voice's own pitch.")]
-MaxTokensOption = Annotated[
-    int | None, typer.Option("--max-tokens", "--max-new-tokens", min=1, help="Longest answer, in tokens or words.")
-]
 VadThresholdOption = Annotated[
     float | None, typer.Option("--vad-threshold", min=0.0, max=1.0, help="Probability from which sound is speech.")
 ]
@@ -155,14 +148,39 @@ def _pipeline_of_file(file: Path, config: Path | None, models: dict[str, str | N
     return _exchange(own[0], models), catalogue
 
 
-def attachments_of(names: Iterable[str]) -> tuple[Attachment, ...]:
-    """The attachments of a command line, each opened and checked."""
+def expanded(names: Iterable[str]) -> list[str]:
+    """The attachments that names, patterns and folders of a command line stand for."""
     names = list(names)
     if names.count("-") > 1:
         raise UsageError("standard input can be attached only once")
-    from mmcli.media.attachments import open_attachment
+    from mmcli.media.names import expand
 
-    return tuple(open_attachment(name) for name in names)
+    return expand(names)
+
+
+def opener(spec: PipelineSpec) -> Callable[[str], Attachment]:
+    """What opens and checks an attachment, with the options that the pipeline has for them."""
+    from mmcli.media.attachments import check_options, open_attachment
+
+    options = make_options("attachments", spec.options.get("attachments", {}), spec.origins)
+    check_options(options)
+    return lambda name: open_attachment(name, options)
+
+
+def all_of(turn: Turn) -> list[Attachment]:
+    """The attachments of a turn and of its examples."""
+    return [*turn.attachments, *(attachment for attachment, _ in turn.examples)]
+
+
+def check_flags(turn: Turn, flags: Mapping[str, Any]) -> None:
+    """UsageError for a flag about documents or videos where none is given."""
+    from mmcli.stages import Document, Video
+
+    given = all_of(turn)
+    wants = {"pages": (Document, "documents"), "frames": (Video, "videos"), "fps": (Video, "videos")}
+    for flag, (kind, word) in wants.items():
+        if flags[flag] is not None and not any(isinstance(attachment, kind) for attachment in given):
+            raise UsageError(f"--{flag} is for {word}, and none is attached")
 
 
 def finish(total: int, failures: list[MmcliError]) -> None:

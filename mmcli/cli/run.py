@@ -9,33 +9,57 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmcli import ui
-from mmcli.cli import common
+from mmcli.cli import answering, common, decoding
 from mmcli.cli.output import OutputOption, PlayOption, check_output, deliver
 from mmcli.errors import UsageError
 from mmcli.text import joined, visible
 
 if TYPE_CHECKING:
-    from mmcli.stages import Audio, Event
+    from mmcli.stages import Audio, Done, Event
 
 app = common.command_app()
 
 
-@app.command()
+@app.command(cls=decoding.GroupedCommand)
 def run(
+    context: typer.Context,
     pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A name, a .toml file with one, or auto.")],
     text: Annotated[str, typer.Option("--text", "-t", help="A typed question.")] = "",
     audio: Annotated[str | None, typer.Option("--audio", metavar="FILE|-", help="A spoken question.")] = None,
-    attach: common.AttachOption = None,
     output: OutputOption = None,
     play: PlayOption = False,
     fast: common.FastOption = None,
     voice: common.VoiceOption = None,
     speed: common.SpeedOption = None,
-    max_tokens: common.MaxTokensOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
+    attach: answering.Attach = None,
+    pages: answering.PagesOption = None,
+    frames: answering.Frames = None,
+    fps: answering.Fps = None,
+    ground: answering.Ground = None,
+    allow_private_addresses: answering.PrivateAddresses = None,
+    system: answering.System = None,
+    max_tokens: answering.MaxTokens = None,
+    temperature: answering.Temperature = None,
+    top_p: answering.TopP = None,
+    top_k: answering.TopK = None,
+    min_p: answering.MinP = None,
+    repetition_penalty: answering.RepetitionPenalty = None,
+    seed: answering.Seed = None,
+    stop: answering.Stop = None,
+    schema: answering.Schema = None,
+    schema_multi: answering.SchemaMulti = None,
+    detail: answering.Detail = None,
+    usage: answering.Usage = False,
+    device: decoding.Device = None,
+    dtype: answering.DType = None,
+    quantize: answering.Quantize = None,
+    attention: answering.Attention = None,
+    threads: decoding.Threads = None,
+    trust_remote_code: answering.TrustRemoteCode = None,
 ) -> None:
     """Run a whole pipeline once, on files.
 
@@ -43,7 +67,7 @@ def run(
     without a backbone writes the transcript to standard output.
     """
     from mmcli.media.audio import open_audio
-    from mmcli.pipeline import build
+    from mmcli.pipeline import build, check_turn
     from mmcli.stages import Turn
 
     if not text and audio is None and not attach:
@@ -52,15 +76,15 @@ def run(
         raise UsageError("--json and the sound cannot both go to standard output", "write a file: -o FILE")
     check_output(output)
     spec, catalogue = common.choose_pipeline(pipeline, config, (), models={}, quiet=quiet)
-    wanted: dict[str, dict[str, Any]] = {
-        "stt": {"fast": fast},
-        "tts": {"voice": voice, "speed": speed},
-        "e2e" if "e2e" in spec.models else "backbone": {"max_new_tokens": max_tokens},
-    }
+    wanted: dict[str, dict[str, Any]] = {"stt": {"fast": fast}, "tts": {"voice": voice, "speed": speed}}
     for role, options in wanted.items():
         spec = spec.with_options(role, options, "flag")
+    spec = answering.with_flags(spec, context.params)
     source = open_audio(audio) if audio is not None else None
-    turn = Turn(text=text, audio=source, attachments=common.attachments_of(attach or []))
+    attachments = tuple(map(common.opener(spec), common.expanded(attach or [])))
+    turn = Turn(text=text, audio=source, attachments=attachments, system=system or "")
+    common.check_flags(turn, context.params)
+    check_turn(spec, catalogue, turn)
     built = build(spec, catalogue)
     speaks = "tts" in spec.models or "e2e" in spec.models
     if not speaks and (output is not None or play):
@@ -69,6 +93,8 @@ def run(
     with closing(show.sound(built.run(turn))) as sound:
         seconds = deliver(sound, output, play=play) if speaks else sum(block.seconds for block in sound)
     show.end(reply=output, seconds=seconds)
+    if usage and show.done is not None:
+        answering.note_usage(show.done)
 
 
 class _Show:
@@ -82,7 +108,7 @@ class _Show:
         self._heard: list[str] = []
         self._language: str | None = None
         self._said: list[str] = []
-        self._provenance: Any = {}
+        self.done: Done | None = None
 
     def sound(self, events: Any) -> Generator[Audio, None, None]:
         from mmcli.stages import Spoke
@@ -110,7 +136,7 @@ class _Show:
             if not self._as_json:
                 self._print(event.text)
         elif isinstance(event, Done):
-            self._provenance = event.provenance
+            self.done = event
 
     def _print(self, text: str) -> None:
         if self._text_on_stdout:
@@ -121,7 +147,7 @@ class _Show:
         if self._as_json:
             heard = joined(self._heard, self._language)
             result = {"heard": heard, "answer": said.strip(), "reply": reply, "reply_seconds": seconds}
-            ui.write_json({**result, "provenance": self._provenance})
+            ui.write_json({**result, "provenance": self.done.provenance if self.done else {}})
             return
         if said and not said.endswith("\n"):
             self._print("\n")

@@ -27,6 +27,8 @@ class EngineSpec:
     about: str = ""
     takes_runtime: bool = False
     """Whether the class wants the Runtime too."""
+    instructed: bool = True
+    """Whether a backbone follows instructions and examples and takes text beside its question, as language models do."""
     served: bool = False
     """Whether it asks a server, so that its models have no weights here."""
 
@@ -75,6 +77,7 @@ ENGINES: dict[str, EngineSpec] = {
         "backbone",
         "mmcli.engines.backbone.reader:Reader",
         ("rapidocr", "zxingcpp", "rapidfuzz"),
+        instructed=False,
         about="answers out of what is written in pictures, PDFs and texts",
     ),
     "openai": EngineSpec(

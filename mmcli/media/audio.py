@@ -50,7 +50,6 @@ _WIDE = tuple(f"{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") f
 RAW_ENCODINGS = ("s8", "u8", *_WIDE, "mulaw", "alaw")
 # Of which each may be a speaker; more are a sound field.
 _MAX_CHANNELS = 8
-# Left free on the disk where a stream is kept.
 # The boxes that an MP4, MOV or M4A file can begin with; their index may stand at the end, so they have to be sought in.
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 

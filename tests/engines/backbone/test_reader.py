@@ -19,11 +19,11 @@ import pytest
 from mmcli.catalogue import ModelCard, read_catalogue
 from mmcli.engines import load
 from mmcli.engines.backbone.reader import Reader, library
-from mmcli.engines.backbone.reader.ocr import Ocr
 from mmcli.engines.backbone.reader.question import parse
 from mmcli.errors import ConfigError, EngineError
 from mmcli.media.document import open_document
 from mmcli.media.image import open_image
+from mmcli.media.ocr import Ocr
 from mmcli.options import AnswerOptions
 from mmcli.stages import Backbone, Conversation, Document, Image, Message, Page
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from mmcli.engines.backbone.reader import layout
 from mmcli.engines.backbone.reader.chart import series
 from mmcli.engines.backbone.reader.codes import read_codes
-from mmcli.engines.backbone.reader.ocr import Ocr
 from mmcli.engines.backbone.reader.sheet import Sheet, make_rows, name_of
+from mmcli.media.ocr import Ocr
 from mmcli.stages import Document, Image, TextLine
 
 if TYPE_CHECKING:

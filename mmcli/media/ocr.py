@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -226,3 +227,9 @@ def _box(quad: np.ndarray[Any, Any], angle: float, size: tuple[int, int]) -> tup
     points = (quad - middle) @ turn.T + middle
     (left, top), (right, bottom) = points.min(0), points.max(0)
     return float(left), float(top), float(right), float(bottom)
+
+
+@functools.cache
+def shared() -> Ocr:
+    """One recogniser for whoever keeps none of its own."""
+    return Ocr()
