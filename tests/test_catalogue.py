@@ -32,7 +32,7 @@ def test_every_engine_has_a_model_and_every_role_has_options() -> None:
     used = {card.engine for card in read_catalogue().models.values()}
     # No server is anybody's by default.
     assert used == {name for name, engine in ENGINES.items() if not engine.served}
-    assert set(OPTIONS) == {*ROLES, "runtime"}
+    assert set(OPTIONS) == {*ROLES, "runtime", "attachments"}
 
 
 def test_every_family_that_is_recognised_has_an_engine() -> None:
