@@ -109,6 +109,9 @@ _TRANSFORMERS = (
     "*.model",
     "vocab.txt",
     "qformer_tokenizer/*",
+    # A model's own program and what it reads; it is run only where the catalogue and the user both allow it.
+    "*.py",
+    "*.tiktoken",
     *_TOKENIZER,
 )
 

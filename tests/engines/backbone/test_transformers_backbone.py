@@ -106,6 +106,19 @@ def tokens_of(engine: TransformersBackbone, conversation: Conversation, detail: 
     return answer(engine, conversation, max_new_tokens=1, detail=detail)[1].prompt
 
 
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[str], tuple[Path, ModelCard]]:
+    def copy(name: str) -> tuple[Path, ModelCard]:
+        folder = tmp_path / name
+        shutil.copytree(checkpoint(name), folder)
+        return folder, ModelCard(name, "backbone", "transformers", f"path:{folder}")
+
+    return copy
+
+
+Copier = Callable[[str], tuple[Path, ModelCard]]
+
+
 # ---------------------------------------------------------------- tables
 
 
@@ -338,16 +351,15 @@ def test_a_second_question_about_a_picture_reads_only_what_is_new(loaded: Loader
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2-vl", "qwen3-vl", "mllama", "gemma3", "glm4v", "internvl", "gemma2"])
-def test_conversations_that_take_turns_answer_as_if_read_anew(name: str, loaded: Loader) -> None:
-    engine, plain = loaded(name), load(name, cache_conversations=0)
-    engine._held.clear()
-    shown: list[tuple[Part, ...]] = [(picture(1),), (picture(2, (220, 90)),)]
+def test_conversations_that_take_turns_answer_as_if_read_anew(name: str) -> None:
+    engine, plain = load(name, cache_conversations=3), load(name, cache_conversations=0)
+    shown: list[tuple[Part, ...]] = [(picture(1),), (picture(2, (220, 90)),), ("There was a boat.",)]
     if name == "gemma2":
-        shown = [("Once there was a boat.",), ("The house beside the road is red.",)]
-    histories: list[tuple[Message, ...]] = [(), ()]
+        shown = [("Once there was a boat.",), ("The house beside the road is red.",), ()]
+    histories: list[tuple[Message, ...]] = [(), (), ()]
     cached = 0
     for question in (QUESTION, "And which shape?", "Tell me more."):
-        for which in (0, 1):
+        for which in range(3):
             parts = (*(shown[which] if not histories[which] else ()), question)
             ask = asked(*parts, before=histories[which])
             text, usage = answer(engine, ask)
@@ -373,6 +385,17 @@ def test_as_many_conversations_are_kept_as_the_card_says() -> None:
     assert cached(cache_conversations=3) > 0
     assert cached(cache_conversations=2) == 0
     assert cached(cache_conversations=3, cache_mb=0) == 0
+
+
+def test_a_checkpoint_that_asks_for_a_cache_of_fixed_size_is_gone_on_from_too(copied: Copier, loaded: Loader) -> None:
+    folder, card = copied("llava")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cache_implementation": "static"}))
+    engine = engines.load(card, CPU)
+    for question in (QUESTION, "And which shape?"):
+        text, usage = answer(engine, asked(picture(1), question))
+        assert text == answer(loaded("llava"), asked(picture(1), question))[0]
+    assert usage.cached > 16
 
 
 def test_questions_that_have_nothing_in_common_are_answered_together_as_alone(loaded: Loader) -> None:
@@ -434,6 +457,28 @@ def test_donut_is_asked_in_its_own_tokens_or_as_the_card_says(loaded: Loader) ->
     assert own._loaded.tokenizer.decode(ids["decoder_input_ids"][0]) == "<s_docvqa>"
 
 
+@pytest.mark.parametrize(("name", "end"), [("idefics", "<end_of_utterance>"), ("got-ocr2", "<|im_end|>")])
+def test_an_answer_ends_with_the_token_that_its_family_ends_turns_with(name: str, end: str) -> None:
+    engine = load(name)
+    engine._loaded.model.generation_config.suppress_tokens = None  # which keeps a tiny model to words
+    id = engine._loaded.tokenizer.convert_tokens_to_ids(end)
+    steps = [0]
+
+    def wish(module: Any, args: Any, given: Any, output: Any) -> Any:
+        steps[0] += 1
+        if steps[0] == 3:
+            output.logits[:, -1, id] = 1e4
+        return output
+
+    hook = engine._loaded.model.register_forward_hook(wish, with_kwargs=True)
+    try:
+        text, usage = answer(engine, asked(picture(1), QUESTION))
+    finally:
+        hook.remove()
+    assert (usage.answer, usage.finish) == (3, "stop")
+    assert end not in text
+
+
 def test_a_coarse_look_costs_fewer_tokens(loaded: Loader) -> None:
     large = asked(picture(1, (900, 700)), QUESTION)
     for name in ("idefics3", "smolvlm", "molmo2"):
@@ -441,6 +486,28 @@ def test_a_coarse_look_costs_fewer_tokens(loaded: Loader) -> None:
     assert tokens_of(loaded("gemma3"), large, "high") > tokens_of(loaded("gemma3"), large)
     assert tokens_of(loaded("smolvlm"), large, "64") < tokens_of(loaded("smolvlm"), large, "300")
     assert tokens_of(loaded("qwen3-vl"), large, "100") < tokens_of(loaded("qwen3-vl"), large)
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "patch"),
+    [
+        ("llava-next", transformers.LlavaNextImageProcessor, 14),
+        ("llava-onevision", transformers.LlavaOnevisionImageProcessor, 14),
+    ],
+)
+def test_a_coarse_look_is_one_tile_where_pictures_are_cut(name: str, images: Any, patch: int) -> None:
+    engine = load(name)
+    # As published checkpoints have it; only the prompt is made.
+    engine._loaded.processor.image_processor = images()
+    engine._loaded.processor.patch_size = patch
+    engine._loaded.processor.num_image_tokens = (384 // patch) ** 2
+    engine._loaded.model.config.get_text_config().max_position_embeddings = 32768
+    counts = []
+    for detail in (None, "low"):
+        prompt = engine._reader.prompt([asked(picture(1, (1600, 1200)), QUESTION)], greedy(detail=detail))
+        counts.append((prompt.room.prompt, prompt.inputs["pixel_values"].shape[1]))
+    assert counts[1][0] < counts[0][0] / 1.4
+    assert counts[1][1] < counts[0][1]
 
 
 def test_a_prompt_that_fills_the_context_says_what_costs_how_much(loaded: Loader) -> None:
@@ -514,19 +581,6 @@ def test_what_was_prepared_is_not_decoded_again(loaded: Loader) -> None:
     answer(engine, asked(shown, QUESTION))
     answer(engine, asked(shown, "And now?"))
     assert len(decoded) == 1
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Callable[[str], tuple[Path, ModelCard]]:
-    def copy(name: str) -> tuple[Path, ModelCard]:
-        folder = tmp_path / name
-        shutil.copytree(checkpoint(name), folder)
-        return folder, ModelCard(name, "backbone", "transformers", f"path:{folder}")
-
-    return copy
-
-
-Copier = Callable[[str], tuple[Path, ModelCard]]
 
 
 def change(folder: Path, **values: Any) -> None:
@@ -680,8 +734,6 @@ def test_a_question_is_answered_by_the_whole_command(mmcli: Any, red: Path) -> N
     assert done.code == 0, done.err
     assert done.err == ""
     said = json.loads(done.out)
-    engine = load("llava")
     assert said["provenance"]["usage"]["answer"] == 6
-    assert said["answer"] == answer(engine, asked(open_image(red), QUESTION), max_new_tokens=6, temperature=None)[0]
-    text = mmcli("ask", QUESTION, "-a", red, "-m", folder, "--max-tokens", 6)
-    assert text.out == said["answer"] + "\n"
+    own = asked(open_image(red), QUESTION)
+    assert said["answer"] == answer(load("llava"), own, max_new_tokens=6, temperature=None)[0]

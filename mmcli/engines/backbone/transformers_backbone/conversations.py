@@ -56,7 +56,7 @@ class Reader:
 
     def prompt(self, conversations: Sequence[Conversation], options: AnswerOptions) -> Prompt:
         """UsageError or InputError for what the model cannot take or has no room for; what the library raises else."""
-        side = most_pixels(options.detail)
+        side = most_pixels(options.detail, self._loaded.family.low_side)
         turns = tuple(self._turns(conversation, side) for conversation in conversations)
         inputs = self._loaded.place(self._asked(turns, options.detail))
         room = generation.room(self._loaded, inputs, options)
@@ -79,11 +79,9 @@ class Reader:
     def _looks(self, detail: str | None) -> dict[str, Any]:
         """Arguments of the image processor for a detail."""
         family = self._loaded.family
-        if detail in (None, "high"):
-            return dict(family.high) if detail else {}
-        if detail == "low":
-            return dict(family.low)
-        return {"size": {family.edge: most_pixels(detail)}} if family.edge else {}
+        if detail is None or detail in ("low", "high"):
+            return dict({None: {}, "low": family.low, "high": family.high}[detail])
+        return {"size": {family.edge: int(detail)}} if family.edge else {}
 
     # ------------------------------------------------------------ parts
 

@@ -31,6 +31,10 @@ class Family:
     """More arguments of the processor's call."""
     generate: Mapping[str, Any] = field(default_factory=dict)
     """More arguments of `generate`."""
+    ends: tuple[str, ...] = ()
+    """Tokens that end an answer beside those that the checkpoint names."""
+    never: tuple[str, ...] = ()
+    """Tokens that no answer may hold."""
     drop: tuple[str, ...] = ()
     """What the processor gives and `generate` does not take."""
     tidy: tidying.Tidy | None = None
@@ -43,6 +47,8 @@ class Family:
     """Whether keys and values of a conversation can be gone on from."""
     low: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the image processor with which it looks coarsely, beside a smaller picture."""
+    low_side: int = 512
+    """Pixels of the longer side of a picture that is looked at coarsely."""
     high: Mapping[str, Any] = field(default_factory=dict)
     """Those with which it looks as finely as it can."""
     edge: str | None = None
@@ -65,9 +71,10 @@ FAMILIES: dict[str, Family] = {
     # Pixtral, too: it differs in its processor and its vision tower, which config.json names.
     "LlavaForConditionalGeneration": _CHAT,
     "Mistral3ForConditionalGeneration": _CHAT,
-    "LlavaNextForConditionalGeneration": _CHAT,
-    "LlavaNextVideoForConditionalGeneration": _VIDEO,
-    "LlavaOnevisionForConditionalGeneration": _VIDEO,
+    # Larger pictures than one tile are cut into several.
+    "LlavaNextForConditionalGeneration": Family(low_side=336),
+    "LlavaNextVideoForConditionalGeneration": Family(low_side=336, video=True),
+    "LlavaOnevisionForConditionalGeneration": Family(low_side=384, video=True),
     "VideoLlavaForConditionalGeneration": _VIDEO,
     "VideoLlama3ForConditionalGeneration": _VIDEO,
     "MllamaForConditionalGeneration": Family(low={"max_image_tiles": 1}),
@@ -79,7 +86,9 @@ FAMILIES: dict[str, Family] = {
     "InternVLForConditionalGeneration": Family(
         video=True, low={"crop_to_patches": False}, high={"crop_to_patches": True}
     ),
-    "IdeficsForVisionText2Text": Family(ask=prompts.idefics, reuse=False),
+    "IdeficsForVisionText2Text": Family(
+        ask=prompts.idefics, reuse=False, ends=("<end_of_utterance>",), never=("<image>", "<fake_token_around_image>")
+    ),
     "Idefics2ForConditionalGeneration": Family(low={"do_image_splitting": False}, high={"do_image_splitting": True}),
     "Idefics3ForConditionalGeneration": Family(low={"do_image_splitting": False}, edge="longest_edge"),
     "SmolVLMForConditionalGeneration": Family(
@@ -114,7 +123,7 @@ FAMILIES: dict[str, Family] = {
     "VisionEncoderDecoderModel": replace(
         _ONE_SHOT, ask=prompts.document, tidy=tidying.document, drop=("labels",), batch=False
     ),
-    "GotOcr2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.got),
+    "GotOcr2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.got, ends=("<|im_end|>",)),
 }
 REMOTE = Family()
 """A model of a program of its own, which the user trusts: asked as its chat template says."""

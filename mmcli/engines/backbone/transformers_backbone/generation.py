@@ -51,6 +51,10 @@ def check(options: AnswerOptions) -> None:
 def arguments(loaded: Loaded, options: AnswerOptions) -> dict[str, Any]:
     """How to decode, as arguments of `generate`; what is not asked for stays as the checkpoint has it."""
     given: dict[str, Any] = {"num_beams": 1, **loaded.family.generate}
+    if loaded.family.ends:
+        given["eos_token_id"] = sorted(ends(loaded))
+    if loaded.family.never:
+        given["bad_words_ids"] = [[id] for id in _ids(loaded, loaded.family.never)]
     if options.repetition_penalty is not None:
         given["repetition_penalty"] = options.repetition_penalty
     if options.temperature == 0:
@@ -87,7 +91,14 @@ def ends(loaded: Loaded) -> set[int]:
     """The tokens with which an answer ends."""
     told = getattr(loaded.model.generation_config, "eos_token_id", None)
     found = set(told) if isinstance(told, list | tuple) else {told}
-    return {int(id) for id in (*found, loaded.tokenizer.eos_token_id) if id is not None}
+    own = _ids(loaded, loaded.family.ends)
+    return {int(id) for id in (*found, *own, loaded.tokenizer.eos_token_id) if id is not None}
+
+
+def _ids(loaded: Loaded, tokens: tuple[str, ...]) -> list[int]:
+    """Those of the tokens that the tokenizer has."""
+    known = loaded.tokenizer.get_added_vocab()
+    return [known[token] for token in tokens if token in known]
 
 
 class Tokens(BaseStreamer):  # type: ignore[misc]

@@ -136,6 +136,9 @@ def _ready(loaded: Loaded) -> Loaded:
     # What is gone on from has to end at the same place in every row.
     reads = loaded.model.config.is_encoder_decoder or loaded.family.classify
     tokenizer.padding_side = "right" if reads else "left"
+    if loaded.family.reuse:
+        # Caches of a fixed size are written over; only one that grows can be shared.
+        loaded.model.generation_config.cache_implementation = None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)

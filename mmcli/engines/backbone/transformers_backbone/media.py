@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from mmcli.stages import Image, Video
 
-LOW_SIDE = 512
-"""Pixels of the longer side at `detail = "low"`."""
 _MOST_HELD = 256_000_000
 """Bytes of decoded pixels that are kept for the next question."""
 
@@ -44,12 +42,12 @@ class Film:
     digest: bytes
 
 
-def most_pixels(detail: str | None) -> int | None:
+def most_pixels(detail: str | None, low: int) -> int | None:
     """The most pixels of a side that `detail` asks for, None for as many as the model takes. UsageError for nonsense."""
     if detail is None or detail == "high":
         return None
     if detail == "low":
-        return LOW_SIDE
+        return low
     if not detail.isdecimal() or not 16 <= int(detail) <= 100_000:
         raise UsageError(f'--detail is low, high or a number of pixels from 16, not "{detail}"')
     return int(detail)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 # What of a prompt is still needed once its pictures are in the cache.
 KEPT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask")
+_GROWING = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +78,9 @@ class Conversations:
 
     def keep(self, ids: Sequence[int], digests: tuple[bytes, ...], cache: Any) -> None:
         """Keep a conversation instead of those that it goes on from, and let the oldest go."""
-        held = cache.get_seq_length()
-        size = _size(cache)
+        if any(type(layer) not in _GROWING for layer in cache.layers):
+            return
+        held, size = cache.get_seq_length(), _size(cache)
         if self._most < 1 or size > self._most_bytes or not 0 < held <= len(ids):
             return
         entry = Entry(tuple(ids[:held]), digests, cache, remembered(self._model), size)
