@@ -33,7 +33,7 @@ def ask(
     context: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUESTION|-]", help="Without one, what is written there is read out."),
+        typer.Argument(metavar="QUESTION|-", help="Without one, what is written there is read out."),
     ] = None,
     model: common.BackboneModelOption = None,
     pipeline: common.PipelineOption = AUTO,

@@ -6,12 +6,17 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import PIL.Image
 import pytest
 
+from mmcli.catalogue import package_data
+
+SAMPLES = package_data("samples")
 Run = Callable[..., Any]
 
 # A fake that is a language model with eyes, and one without.
@@ -135,10 +140,46 @@ def test_a_video_is_shown_and_heard(mmcli: Run, pictures: Path, data: Path) -> N
     assert '"v02.mov, a video, 0.1 seconds long:"' in ended.out
 
 
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """A film of 3 s: a receipt, and a voice that asks about it."""
+    path = tmp_path / "talk.mp4"
+    with av.open(str(path), "w") as out, av.open(str(SAMPLES / "question-receipt.flac")) as voice:
+        video: Any = out.add_stream("mpeg4", rate=2)
+        video.width, video.height, video.pix_fmt, video.bit_rate = 640, 800, "yuv420p", 4_000_000
+        audio: Any = out.add_stream("aac", rate=16000, layout="mono")
+        picture = PIL.Image.open(SAMPLES / "receipt.png").convert("RGB").resize((640, 800))
+        for number in range(6):
+            frame = av.VideoFrame.from_image(picture)
+            frame.pts, frame.time_base = number, Fraction(1, 2)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        mono = av.AudioResampler(format="fltp", layout="mono", rate=16000)
+        for sound in voice.decode(audio=0):
+            for piece in mono.resample(sound):
+                piece.pts = None
+                out.mux(audio.encode(piece))
+        out.mux(audio.encode(None))
+    return path
+
+
+def test_what_is_said_in_a_video_is_told_from_a_file_and_from_a_pipe(mmcli: Run, pictures: Path, talk: Path) -> None:
+    for name, stdin in ((talk, b""), ("-", talk.read_bytes())):
+        ended = mmcli("ask", "What is it?", "-a", name, "-p", "lm", stdin=stdin)
+        assert ended.code == 0, ended.err
+        assert "a picture of 640 by 800 pixels" in ended.out
+        assert "someone says: window 1 of " in ended.out
+
+
+def test_the_reader_reads_a_video(mmcli: Run, pictures: Path, talk: Path) -> None:
+    ended = mmcli("ask", "How much is the total?", "-a", talk, "-m", "reader", "-p", "lm", "--frames", "1")
+    assert ended.out.startswith("21.23 GBP.")
+
+
 def test_options_of_attachments_may_stand_in_a_pipeline(mmcli: Run, pictures: Path, tmp_path: Path) -> None:
     text = '[pipelines.p]\nbackbone = "lm"\n[pipelines.p.options.attachments]\npages = "2,image"\n'
     (tmp_path / "p.toml").write_text(text)
-    report = Path(__file__).parents[2] / "samples" / "report.pdf"
+    report = SAMPLES / "report.pdf"
     ended = mmcli("run", "p.toml", "-t", "What is it?", "-a", report)
     assert '"report.pdf, page 2:", a picture of 1240 by 1754 pixels' in ended.out
     assert "page 1" not in ended.out
