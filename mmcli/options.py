@@ -157,6 +157,8 @@ class SpeakOptions:
     """1 is the voice's own pace, 2 twice as fast."""
     pitch: float = 1.0
     """1 is the voice's own pitch, 2 an octave higher."""
+    seed: int | None = None
+    """Makes a voice that draws at random speak alike each time on the same machine; others do so anyway."""
 
 
 OPTIONS: dict[str, type[Any]] = {

@@ -18,6 +18,8 @@ _JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
 _UNSPACED = {"zh", "zho", "cmn", "yue", "ja", "jpn", "th", "tha", "lo", "lao", "my", "mya", "km", "khm"}
 _LATIN_END = 0x250
 _SEGMENTED_AS = {"yue": "zh", "cmn": "zh", "zho": "zh", "jpn": "ja", "mya": "my"}
+# Where a text is best cut that is too long to be spoken in one breath: after a sentence, else a clause, else a word.
+_BREAKS = (re.compile(r"[.!?…。！？]['\"”’)\]]*\s|[。！？\n]"), re.compile(r"[,;:–—]\s|[，、；：]"), re.compile(r"\s"))
 _MAYBE_END = re.compile(r"[.!?…。！？:;]['\"”’)\]]*\s|\n|[。！？]")
 
 
@@ -40,6 +42,11 @@ def visible(text: str, keep: str = "\n\t", instead: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in keep or c in _JOINERS or unicodedata.category(c) not in _UNSAFE else instead for c in text)
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything in a text that a voice could read: a letter or a digit."""
+    return any(character.isalnum() for character in text)
 
 
 def writes_spaces(language: str | None) -> bool:
@@ -105,3 +112,27 @@ def _spoken(parts: Iterable[str]) -> Iterator[str]:
     for part in parts:
         if part.strip():
             yield part.strip()
+
+
+def utterances(sentence: str, longest: int) -> Iterator[str]:
+    """What can be spoken of a sentence; beyond `longest` characters it is cut after a full stop, else a comma, else a space.
+
+    Control characters go, and so do pieces of nothing but space.
+    """
+    start = 0
+    while start < len(sentence):
+        part = sentence[start : start + longest]
+        if start + len(part) < len(sentence):
+            part = part[: _last_break(part)]
+        start += len(part)
+        spoken = visible(part, keep="\n\r\t")
+        if spoken.strip():
+            yield spoken
+
+
+def _last_break(part: str) -> int:
+    for pattern in _BREAKS:
+        ends = [match.end() for match in pattern.finditer(part)]
+        if ends:
+            return ends[-1]
+    return len(part)

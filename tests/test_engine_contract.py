@@ -68,7 +68,14 @@ def _names(role: str) -> list[str]:
 
 
 # These need torch or a server; tests/engines/ holds them to the same promises.
-ELSEWHERE = {"transformers-stt", "transformers-speaker", "openai-stt", "openai", "transformers"}
+ELSEWHERE = {
+    "transformers-stt",
+    "transformers-speaker",
+    "transformers",
+    "openai-stt",
+    "openai-tts",
+    "openai",
+}
 
 
 def test_every_engine_is_tried() -> None:

@@ -73,6 +73,7 @@ FastOption = Annotated[bool | None, typer.Option("--fast", help="Hear faster and
 VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="A voice of the model.")]
 SpeedOption = Annotated[float | None, typer.Option("--speed", help="1 is the voice's own pace.")]
 PitchOption = Annotated[float | None, typer.Option("--pitch", help="1 is the voice's own pitch.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Draw the same at random each time.")]
 VadThresholdOption = Annotated[
     float | None, typer.Option("--vad-threshold", min=0.0, max=1.0, help="Probability from which sound is speech.")
 ]

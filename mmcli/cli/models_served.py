@@ -12,7 +12,7 @@ from mmcli.errors import MmcliError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SERVED_BY = {"backbone": "openai", "stt": "openai-stt"}
+SERVED_BY = {"backbone": "openai", "stt": "openai-stt", "tts": "openai-tts"}
 """Which engine asks a server for a role."""
 _PATIENCE = {"timeout_s": 10, "retries": 1}
 # Most servers do not tell what a model takes; one for text alone refuses pictures by itself.

@@ -31,6 +31,7 @@ def speak(
     language: common.LanguageOption = None,
     speed: common.SpeedOption = None,
     pitch: common.PitchOption = None,
+    seed: common.SeedOption = None,
     list_voices: Annotated[bool, typer.Option("--list-voices", help="Name the voices and end.")] = False,
     model: common.TtsModelOption = None,
     pipeline: common.PipelineOption = AUTO,
@@ -51,7 +52,7 @@ def speak(
         raise UsageError("give one text", 'mmcli speak "TEXT", mmcli speak - or mmcli speak -i FILE')
     check_output(output)
     spec, catalogue = common.choose_pipeline(pipeline, config, ("tts",), models={"tts": model}, quiet=quiet)
-    options = {"voice": voice, "language": language, "speed": speed, "pitch": pitch}
+    options = {"voice": voice, "language": language, "speed": speed, "pitch": pitch, "seed": seed}
     cascade: Any = build(spec.with_options("tts", options, "flag"), catalogue, ("tts",))
     if list_voices:
         ui.table(["voice", "language", ""], [(v.name, v.language, v.description) for v in cascade.tts.voices()])

@@ -98,6 +98,13 @@ ENGINES: dict[str, EngineSpec] = {
     "espeak": EngineSpec(
         "tts", "mmcli.engines.tts.espeak:Espeak", ("espeakng_loader",), about="a hundred languages, instant"
     ),
+    "openai-tts": EngineSpec(
+        "tts",
+        "mmcli.engines.tts.openai_tts:OpenAiSynthesizer",
+        ("httpx2",),
+        served=True,
+        about="any voice on a server that OpenAI's clients can use",
+    ),
     "fake-vad": EngineSpec("vad", "mmcli.engines.fake:FakeDetector", about="loud is speech"),
     "fake-diarize": EngineSpec("diarize", "mmcli.engines.fake:FakeDiarizer", about="two speakers take turns"),
     "fake-stt": EngineSpec("stt", "mmcli.engines.fake:FakeTranscriber", about="counts what it hears"),

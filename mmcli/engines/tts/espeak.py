@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 from mmcli.engines.tts import libespeak
 from mmcli.errors import ConfigError, UsageError, did_you_mean
 from mmcli.stages import Audio, Voice
-from mmcli.text import visible
+from mmcli.text import utterances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,9 +24,9 @@ _MIN_WORDS_PER_MINUTE, _MAX_WORDS_PER_MINUTE = 80, 450
 # range grows with it. The ends of the scale are 0.6 and 1.65.
 _STEPS_PER_OCTAVE = 68
 _MIN_PITCH, _MAX_PITCH = 0.6, 1.6
-# About half a minute of speech, made in some 40 ms. Bounds the memory that a text without any full stop takes.
+# About half a minute of speech, made in some 40 ms; control characters go too, as espeak takes commands after one.
+# Bounds the memory that a text without any full stop takes.
 _MAX_CHARACTERS = 500
-_BREAKS = (re.compile(r"[.!?…。！？]['\"”’)\]]*\s|[。！？\n]"), re.compile(r"[,;:–—]\s|[，、；：]"), re.compile(r"\s"))
 _LIST = "mmcli speak --list-voices names them"
 
 
@@ -52,7 +51,7 @@ class Espeak:
 
     def _speak(self, sentences: Iterable[str], voice: str, prosody: libespeak.Prosody) -> Iterator[Audio]:
         for sentence in sentences:
-            for piece in _pieces(sentence):
+            for piece in utterances(sentence, _MAX_CHARACTERS):
                 for block in libespeak.synthesize(piece, voice, prosody):
                     yield Audio(block, self.rate)
 
@@ -144,27 +143,3 @@ def _prosody(options: SpeakOptions) -> libespeak.Prosody:
         pitch=round(50 + _STEPS_PER_OCTAVE * math.log2(options.pitch)),
         pitch_range=round(50 * options.pitch),
     )
-
-
-def _pieces(sentence: str) -> Iterator[str]:
-    """What can be spoken of a sentence; beyond 500 characters it is cut after a full stop, else a comma, else a space.
-
-    Control characters go: espeak takes commands after one of them.
-    """
-    start = 0
-    while start < len(sentence):
-        part = sentence[start : start + _MAX_CHARACTERS]
-        if start + len(part) < len(sentence):
-            part = part[: _last_break(part)]
-        start += len(part)
-        spoken = visible(part, keep="\n\r\t")
-        if spoken.strip():
-            yield spoken
-
-
-def _last_break(part: str) -> int:
-    for pattern in _BREAKS:
-        ends = [match.end() for match in pattern.finditer(part)]
-        if ends:
-            return ends[-1]
-    return len(part)
