@@ -457,6 +457,41 @@ def test_donut_is_asked_in_its_own_tokens_or_as_the_card_says(loaded: Loader) ->
     assert own._loaded.tokenizer.decode(ids["decoder_input_ids"][0]) == "<s_docvqa>"
 
 
+def tidied(engine: TransformersBackbone, written: str, question: str, **options: Any) -> str:
+    """What becomes of an answer that a model wrote as this text with its tokens for places and fields."""
+    prompt = engine._reader.prompt([asked(picture(1, (600, 400)), question)], greedy(**options))
+    ids = engine._loaded.tokenizer(written, add_special_tokens=False).input_ids
+    assert engine.family.tidy is not None
+    return engine.family.tidy(engine._loaded, ids, prompt.turns[0])
+
+
+@pytest.mark.parametrize("detail", [None, "16"])
+def test_florence_tells_places_in_pixels_of_the_file(detail: str | None) -> None:
+    engine = load("florence2")
+    engine._loaded.processor.post_processor.parse_task_config["description_with_bboxes"] = {}
+    said = tidied(engine, "</s><s>boat<loc_0><loc_0><loc_499><loc_999></s>", "<OD>", detail=detail)
+    found = json.loads(said)
+    assert found["labels"] == ["boat"]
+    assert found["bboxes"] == [pytest.approx([0, 0, 300, 400], abs=1)]
+    assert tidied(engine, "</s><s>a boat</s>", "<CAPTION>") == "a boat"
+
+
+def test_kosmos_tells_places_where_it_is_asked_to(loaded: Loader) -> None:
+    written = "<phrase> a boat</phrase><object><patch_index_0000><patch_index_0003></object> here"
+    engine = loaded("kosmos2")
+    found = json.loads(tidied(engine, written, "<grounding>An image of"))
+    assert found["text"] == "An image of a boat here"
+    assert [entity["phrase"] for entity in found["entities"]] == ["a boat"]
+    assert "<" not in tidied(engine, written, "What is this?")
+
+
+def test_donut_tells_its_answer_or_all_its_fields(loaded: Loader) -> None:
+    engine = loaded("donut")
+    assert tidied(engine, "21.23</s_answer></s>", "What is the total?") == "21.23"
+    fields = tidied(engine, "<s_question>total?</s_question><s_answer>21.23</s_answer>", "<s_docvqa>")
+    assert json.loads(fields) == {"question": "total?", "answer": "21.23"}
+
+
 @pytest.mark.parametrize(("name", "end"), [("idefics", "<end_of_utterance>"), ("got-ocr2", "<|im_end|>")])
 def test_an_answer_ends_with_the_token_that_its_family_ends_turns_with(name: str, end: str) -> None:
     engine = load(name)

@@ -24,11 +24,12 @@ _MOST_HELD = 256_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """RGB pixels; `digest` tells two apart by what they show."""
+    """RGB pixels; `digest` tells two apart by what they show, `size` is the width and height that the file has."""
 
     source: str
     pixels: PIL.Image.Image
     digest: bytes
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,13 +66,15 @@ class Media:
         """The pixels of a picture, its longer side `side` pixels at most. InputError where it is damaged."""
         picture = self._known(image)
         if not isinstance(picture, Picture):
-            picture = _picture(image.source, image.pixels())
+            pixels = image.pixels()
+            picture = _picture(image.source, pixels, pixels.size)
             self._keep(image, picture)
         longer = max(picture.pixels.size)
         if side is None or longer <= side:
             return picture
         size = tuple(max(1, round(edge * side / longer)) for edge in picture.pixels.size)
-        return _picture(image.source, picture.pixels.resize(size, PIL.Image.Resampling.LANCZOS))  # type: ignore[arg-type]
+        smaller = picture.pixels.resize((size[0], size[1]), PIL.Image.Resampling.LANCZOS)
+        return _picture(image.source, smaller, picture.size)
 
     def film(self, video: Video, side: int | None) -> Film:
         """The frames of a video. InputError where it has none."""
@@ -112,8 +115,8 @@ def _bytes(decoded: Picture | Film) -> int:
     return decoded.pixels.width * decoded.pixels.height * 3
 
 
-def _picture(source: str, pixels: PIL.Image.Image) -> Picture:
-    return Picture(source, pixels, _digest(str(pixels.size), pixels.tobytes()))
+def _picture(source: str, pixels: PIL.Image.Image, size: tuple[int, int]) -> Picture:
+    return Picture(source, pixels, _digest(str(pixels.size), pixels.tobytes()), size)
 
 
 def _film(source: str, frames: NDArray[np.uint8], times: tuple[float, ...], seconds: float) -> Film:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from mmcli.engines.backbone.transformers_backbone.media import Picture
 from mmcli.engines.backbone.transformers_backbone.prompts import Turn, donut_task, picture_of, question_of
 
 if TYPE_CHECKING:
@@ -18,14 +19,15 @@ Tidy = Callable[["Loaded", "list[int]", "Sequence[Turn]"], str]
 
 
 def florence(loaded: Loaded, ids: list[int], turns: Sequence[Turn]) -> str:
-    """Text as it is; boxes, polygons and their labels as JSON, in pixels of the picture."""
+    """Text as it is; boxes, polygons and their labels as JSON, in pixels of the picture as its file has it."""
     task = question_of(turns).partition(">")[0] + ">"
     kinds = loaded.processor.tasks_answer_post_processing_type
     if kinds.get(task, "pure_text") == "pure_text":
         return _words(loaded, ids)
     raw = loaded.tokenizer.decode(ids, skip_special_tokens=False)
-    size = getattr(picture_of(turns), "pixels").size  # noqa: B009 - a picture: the family takes no videos
-    return _json(loaded.processor.post_process_generation(raw, task=task, image_size=size)[task])
+    picture = picture_of(turns)
+    assert isinstance(picture, Picture)
+    return _json(loaded.processor.post_process_generation(raw, task=task, image_size=picture.size)[task])
 
 
 def kosmos(loaded: Loaded, ids: list[int], turns: Sequence[Turn]) -> str:
