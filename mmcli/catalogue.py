@@ -41,6 +41,8 @@ class ModelCard:
     languages: tuple[str, ...] = ("*",)
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    vocoder: str = ""
+    """Of a model that makes spectrograms: the one that is made for them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the engine's own; the engine says what it knows."""
     origin: str = "models.toml"

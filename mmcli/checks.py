@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmcli import engines, store
@@ -18,6 +19,7 @@ CASCADE = ("vad", "diarize", "stt", "backbone", "tts")
 # Speakers are told apart only where that is asked for.
 _UNASKED = ("vad", "stt", "backbone", "tts")
 DEFAULT_DETECTOR = "silero"
+DEFAULT_VOCODER = "griffin-lim"
 # What comes with mmcli itself is for trying pipelines.
 _FAKE = "embedded:mmcli"
 
@@ -28,6 +30,7 @@ _FLOW: dict[str, tuple[str | None, str | None]] = {
     "stt": ("audio", "text"),
     "backbone": ("text", "text"),
     "tts": ("text", "audio"),
+    "vocoder": (None, "audio"),
     "e2e": ("audio", "text"),
 }
 
@@ -43,7 +46,7 @@ class Finding:
 
 def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
     """Everything that can be known before a model loads: names, roles, what flows, options, what is installed."""
-    spec = with_detector(spec)
+    spec = with_vocoder(with_detector(spec), catalogue)
     findings = [_check_shape(spec)]
     for role, name in spec.models.items():
         try:
@@ -57,6 +60,8 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
         else:
             where = "on a server" if store.is_served(card) else f"{card.size_mb:g} MB, {card.license}"
             findings.append(Finding(role, f"{name}: {card.engine}, {where}"))
+    if all(finding.error is None for finding in findings) and "vocoder" in spec.models:
+        findings += _check_mel(spec, catalogue)
     for role in spec.options:
         if role not in (*spec.models, *SHARED_OPTIONS):
             lost = ConfigError(f'{_origin(spec, role)}: pipeline "{spec.name}" has options for {role}, but no {role}')
@@ -67,7 +72,7 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
 def reach(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
     """Whether the servers that a pipeline asks answer, and list its models. They are asked."""
     findings = []
-    for role, name in spec.models.items():
+    for role, name in with_vocoder(spec, catalogue).models.items():
         try:
             card = catalogue.model(name, role)
             if engines.spec_of(card).served and store.is_served(card):
@@ -84,6 +89,58 @@ def with_detector(spec: PipelineSpec) -> PipelineSpec:
     return spec
 
 
+def with_vocoder(spec: PipelineSpec, catalogue: Catalogue) -> PipelineSpec:
+    """The pipeline with the vocoder that its tts needs, if it needs one.
+
+    That of "MODEL+VOCODER", else the pipeline's own, else that of the model's entry, else Griffin-Lim. ConfigError for
+    two at the same place.
+    """
+    name = spec.models.get("tts")
+    if name is None:
+        return spec
+    flagged = {role: spec.origins.get(role) == "flag" for role in ("tts", "vocoder")}
+    if flagged["tts"] and not flagged["vocoder"]:  # what the file named was for another model
+        spec = replace(spec, models={role: model for role, model in spec.models.items() if role != "vocoder"})
+    model, plus, vocoder = name.rpartition("+")
+    if plus and name not in catalogue.models and not Path(name).expanduser().is_dir():
+        if "vocoder" in spec.models and flagged["vocoder"] == flagged["tts"]:
+            raise ConfigError(f'"{name}" names a vocoder, and so does "{spec.models["vocoder"]}"', "leave one out")
+        own = {"vocoder": vocoder} if "vocoder" not in spec.models else {}
+        spec = spec.with_models({"tts": model, **own}, spec.origins["tts"])
+    if "vocoder" in spec.models:
+        return spec
+    try:
+        card = catalogue.model(spec.models["tts"], "tts")
+        if engines.mel_facts(card) is None:
+            return spec
+    except MmcliError:  # which `check` tells
+        return spec
+    return spec.with_models({"vocoder": card.vocoder or DEFAULT_VOCODER}, card.origin if card.vocoder else "default")
+
+
+def _check_mel(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
+    """Whether the vocoder understands the spectrograms of the tts."""
+    from mmcli.mel import differences
+
+    if "tts" not in spec.models:
+        lost = ConfigError(f'pipeline "{spec.name}" has a vocoder, but no tts', "give it a tts")
+        return [Finding("vocoder", spec.models["vocoder"], lost)]
+    acoustic, vocoder = (catalogue.model(spec.models[role], role) for role in ("tts", "vocoder"))
+    try:
+        made, taken = engines.mel_facts(acoustic), engines.mel_facts(vocoder)
+        if made is None:
+            raise ConfigError(f'model "{acoustic.name}" makes sound by itself', "leave out the vocoder")
+        unlike = differences(made, taken) if taken is not None else ()
+        if unlike:
+            raise ConfigError(
+                f'vocoder "{vocoder.name}" does not fit model "{acoustic.name}": {", ".join(unlike)}',
+                "mmcli models list --role vocoder names others, griffin-lim fits all",
+            )
+    except MmcliError as error:
+        return [Finding("vocoder", vocoder.name, error)]
+    return []
+
+
 def _origin(spec: PipelineSpec, role: str) -> str:
     return next((origin for key, origin in spec.origins.items() if key.startswith(f"options.{role}.")), spec.name)
 
@@ -96,7 +153,7 @@ def _check_shape(spec: PipelineSpec) -> Finding:
         error = ConfigError(f'pipeline "{spec.name}": e2e goes from speech to speech by itself', f"take out {others}")
     elif not roles & {"stt", "backbone", "tts", "e2e"}:
         error = ConfigError(f'pipeline "{spec.name}" names no model', "give it stt, backbone, tts or e2e")
-    return Finding("shape", " -> ".join(r for r in (*CASCADE, "e2e") if r in roles), error)
+    return Finding("shape", " -> ".join(r for r in (*CASCADE, "vocoder", "e2e") if r in roles), error)
 
 
 def _check_flow(role: str, card: ModelCard) -> None:

@@ -159,6 +159,13 @@ class SpeakOptions:
     """1 is the voice's own pitch, 2 an octave higher."""
     seed: int | None = None
     """Makes a voice that draws at random speak alike each time on the same machine; others do so anyway."""
+    speaker_wav: tuple[str, ...] = ()
+    """Recordings of the voice to speak with, for models that can take one over."""
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderOptions:
+    """A vocoder has nothing to choose; which one it is stands in the pipeline."""
 
 
 OPTIONS: dict[str, type[Any]] = {
@@ -167,6 +174,7 @@ OPTIONS: dict[str, type[Any]] = {
     "stt": TranscribeOptions,
     "backbone": AnswerOptions,
     "tts": SpeakOptions,
+    "vocoder": VocoderOptions,
     "e2e": AnswerOptions,
     "runtime": Runtime,
     "attachments": AttachOptions,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmcli import __version__, engines, speakers, store
 from mmcli.catalogue import make_options
-from mmcli.checks import SHARED_OPTIONS, check, is_fake, with_detector
+from mmcli.checks import SHARED_OPTIONS, check, is_fake, with_detector, with_vocoder
 from mmcli.errors import ConfigError, InputError
 from mmcli.fitting import Fitter, Taker
 from mmcli.speech import windows
@@ -61,10 +61,12 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
 
     Raises the first error that `check` finds, before anything loads.
     """
-    spec = with_detector(spec)
+    spec = with_vocoder(with_detector(spec), catalogue)
     if roles is not None:
+        if "tts" in roles:
+            roles = (*roles, "vocoder")
         for role in roles:
-            if role not in spec.models and role != "vad":  # which comes by itself with stt
+            if role not in spec.models and role not in ("vad", "vocoder"):  # which come by themselves
                 raise ConfigError(f'pipeline "{spec.name}" has no {role}', "mmcli pipelines list names others")
         keep = {role: name for role, name in spec.models.items() if role in roles}
         kept = {role: given for role, given in spec.options.items() if role in (*keep, *SHARED_OPTIONS)}
@@ -84,6 +86,10 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
     if {"diarize", "stt"} <= stages.keys() and stages["stt"].words:
         # A segment can be cut where the speaker changes only between words that have times.
         options["stt"] = dataclasses.replace(options["stt"], word_timestamps=True)
+    if "vocoder" in stages:
+        from mmcli.engines.tts.joined import Joined
+
+        stages["tts"] = Joined(stages["tts"], stages["vocoder"])
     origin = _provenance(spec.name, cards, options)
     timings = {"load": time.perf_counter() - started}
     if "e2e" in stages:

@@ -2,7 +2,7 @@
 
     audio -> VoiceDetector -> windows -> Transcriber -> segments --+   (a Diarizer names who speaks)
     pictures, documents, typed text -------------------------------+-> Backbone -> text -> Synthesizer -> audio
-    audio + pictures -> SpeechModel -> text and audio
+    audio + pictures -> SpeechModel -> text and audio                  Synthesizer, or Acoustic -> mel -> Vocoder
 
 A stage is a synchronous generator: closing it interrupts it. One loaded stage serves any number of uses, one after the
 other or at the same time; what belongs to one use lives in the generator. Samples never travel without their rate.
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
 
+    from mmcli.mel import Mel, MelFacts
     from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
 
-ROLES = ("vad", "diarize", "stt", "backbone", "tts", "e2e")
+ROLES = ("vad", "diarize", "stt", "backbone", "tts", "vocoder", "e2e")
 
 
 # ---------------------------------------------------------------- sound
@@ -356,6 +357,33 @@ class Synthesizer(Protocol):
         ...
 
     def voices(self) -> tuple[Voice, ...]: ...
+
+
+@runtime_checkable
+class Acoustic(Protocol):
+    """Text to spectrogram; with a Vocoder it is a Synthesizer (engines/tts/joined.py)."""
+
+    facts: MelFacts
+
+    def check(self, options: SpeakOptions) -> None:
+        """UsageError for options that it cannot honour."""
+        ...
+
+    def spectrogram(self, text: str, options: SpeakOptions) -> Mel:
+        """One sentence at the pace of the options."""
+        ...
+
+    def voices(self) -> tuple[Voice, ...]: ...
+
+
+@runtime_checkable
+class Vocoder(Protocol):
+    facts: MelFacts | None
+    """What it understands; None is anything."""
+
+    def vocode(self, mel: Mel) -> Audio:
+        """Sound of a spectrogram with these facts, of at least one frame."""
+        ...
 
 
 @runtime_checkable

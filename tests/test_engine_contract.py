@@ -33,6 +33,7 @@ from mmcli.stages import (
     Transcriber,
     Turn,
     Usage,
+    Vocoder,
     VoiceDetector,
     Window,
 )
@@ -44,6 +45,7 @@ PROTOCOLS: dict[str, type] = {
     "stt": Transcriber,
     "backbone": Backbone,
     "tts": Synthesizer,
+    "vocoder": Vocoder,
     "e2e": SpeechModel,
 }
 QUESTION = package_data("samples") / "question-receipt.flac"

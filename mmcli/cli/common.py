@@ -64,6 +64,19 @@ PipelineOption = Annotated[
 SttModelOption = Annotated[str | None, _model_option("stt", "The model that hears.")]
 BackboneModelOption = Annotated[str | None, _model_option("backbone", "The model that answers.")]
 TtsModelOption = Annotated[str | None, _model_option("tts", "The model that speaks.")]
+VocoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vocoder",
+        metavar="NAME|FOLDER",
+        help="What makes a spectrogram model's sound, instead of its own vocoder.",
+        autocompletion=model_names("vocoder"),
+    ),
+]
+SpeakerWavOption = Annotated[
+    list[str] | None,
+    typer.Option("--speaker-wav", metavar="FILE", help="A recording of the voice to take over; repeat for more."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 LanguageOption = Annotated[

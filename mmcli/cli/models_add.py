@@ -28,6 +28,7 @@ _FLOW: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "stt": (("audio",), ("text",)),
     "backbone": (("text",), ("text",)),
     "tts": (("text",), ("audio",)),
+    "vocoder": ((), ("audio",)),
     "e2e": (("audio",), ("text", "audio")),
 }
 

@@ -31,6 +31,8 @@ def run(
     fast: common.FastOption = None,
     voice: common.VoiceOption = None,
     speed: common.SpeedOption = None,
+    speaker_wav: common.SpeakerWavOption = None,
+    vocoder: common.VocoderOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
@@ -75,8 +77,9 @@ def run(
     if output == "-" and as_json:
         raise UsageError("--json and the sound cannot both go to standard output", "write a file: -o FILE")
     check_output(output)
-    spec, catalogue = common.choose_pipeline(pipeline, config, (), models={}, quiet=quiet)
-    wanted: dict[str, dict[str, Any]] = {"stt": {"fast": fast}, "tts": {"voice": voice, "speed": speed}}
+    spec, catalogue = common.choose_pipeline(pipeline, config, (), models={"vocoder": vocoder}, quiet=quiet)
+    speaking = {"voice": voice, "speed": speed, "speaker_wav": speaker_wav}
+    wanted: dict[str, dict[str, Any]] = {"stt": {"fast": fast}, "tts": speaking}
     for role, options in wanted.items():
         spec = spec.with_options(role, options, "flag")
     spec = answering.with_flags(spec, context.params)

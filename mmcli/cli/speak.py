@@ -32,8 +32,10 @@ def speak(
     speed: common.SpeedOption = None,
     pitch: common.PitchOption = None,
     seed: common.SeedOption = None,
+    speaker_wav: common.SpeakerWavOption = None,
     list_voices: Annotated[bool, typer.Option("--list-voices", help="Name the voices and end.")] = False,
     model: common.TtsModelOption = None,
+    vocoder: common.VocoderOption = None,
     pipeline: common.PipelineOption = AUTO,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
@@ -51,8 +53,10 @@ def speak(
     if not list_voices and (text is None) == (input_file is None):
         raise UsageError("give one text", 'mmcli speak "TEXT", mmcli speak - or mmcli speak -i FILE')
     check_output(output)
-    spec, catalogue = common.choose_pipeline(pipeline, config, ("tts",), models={"tts": model}, quiet=quiet)
-    options = {"voice": voice, "language": language, "speed": speed, "pitch": pitch, "seed": seed}
+    models = {"tts": model, "vocoder": vocoder}
+    spec, catalogue = common.choose_pipeline(pipeline, config, ("tts",), models=models, quiet=quiet)
+    options: dict[str, Any] = {"voice": voice, "language": language, "speed": speed, "pitch": pitch, "seed": seed}
+    options["speaker_wav"] = speaker_wav
     cascade: Any = build(spec.with_options("tts", options, "flag"), catalogue, ("tts",))
     if list_voices:
         ui.table(["voice", "language", ""], [(v.name, v.language, v.description) for v in cascade.tts.voices()])

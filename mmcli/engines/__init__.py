@@ -12,6 +12,7 @@ from mmcli.options import Runtime
 
 if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard
+    from mmcli.mel import MelFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class EngineSpec:
     """Whether a backbone follows instructions and examples and takes text beside its question, as language models do."""
     served: bool = False
     """Whether it asks a server, so that its models have no weights here."""
+    facts: str | None = None
+    """module:function, for what makes or takes spectrograms: ModelCard -> MelFacts | None, from config.json alone."""
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -105,6 +108,13 @@ ENGINES: dict[str, EngineSpec] = {
         served=True,
         about="any voice on a server that OpenAI's clients can use",
     ),
+    "griffin-lim": EngineSpec(
+        "vocoder",
+        "mmcli.engines.tts.griffin_lim:GriffinLim",
+        ("librosa",),
+        extra="tts",
+        about="spectrograms of any model as sound, without weights",
+    ),
     "fake-vad": EngineSpec("vad", "mmcli.engines.fake:FakeDetector", about="loud is speech"),
     "fake-diarize": EngineSpec("diarize", "mmcli.engines.fake:FakeDiarizer", about="two speakers take turns"),
     "fake-stt": EngineSpec("stt", "mmcli.engines.fake:FakeTranscriber", about="counts what it hears"),
@@ -132,6 +142,20 @@ def spec_of(card: ModelCard) -> EngineSpec:
 def missing_packages(spec: EngineSpec) -> tuple[str, ...]:
     """Which of the engine's packages are not installed, found out without importing them."""
     return tuple(name for name in spec.packages if find_spec(name) is None)
+
+
+def mel_facts(card: ModelCard) -> MelFacts | None:
+    """How the spectrograms of a model are made, known before it loads.
+
+    None for one that speaks without any, and for a vocoder that takes all. Raises what the engine raises where its
+    config.json is missing or cannot be understood.
+    """
+    target = spec_of(card).facts
+    if target is None:
+        return None
+    module, _, name = target.partition(":")
+    facts: MelFacts | None = getattr(importlib.import_module(module), name)(card)
+    return facts
 
 
 def load(card: ModelCard, runtime: Runtime | None = None) -> Any:

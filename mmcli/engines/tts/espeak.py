@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from mmcli.engines.options import refuse_others
 from mmcli.engines.tts import libespeak
 from mmcli.errors import ConfigError, UsageError, did_you_mean
 from mmcli.stages import Audio, Voice
@@ -47,6 +48,7 @@ class Espeak:
 
         UsageError at once, not with the first block, for a voice, language, speed or pitch that espeak does not have.
         """
+        refuse_others(options, ("voice", "language", "speed", "pitch", "seed"), "espeak")
         return self._speak(sentences, self._find(options.voice, options.language), _prosody(options))
 
     def _speak(self, sentences: Iterable[str], voice: str, prosody: libespeak.Prosody) -> Iterator[Audio]:

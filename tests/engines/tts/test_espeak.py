@@ -347,3 +347,8 @@ def test_data_behind_a_path_too_long_for_the_library_is_found(tmp_path) -> None:
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(ConfigError, match=r'\[models.mine\] unknown setting "speed"'):
         engines.load(ModelCard("mine", "tts", "espeak", "embedded:espeakng_loader", settings={"speed": 2}))
+
+
+def test_a_voice_is_not_taken_over_from_a_recording(espeak: Espeak) -> None:
+    with pytest.raises(UsageError, match="--speaker-wav"):
+        espeak.speak(iter(["Hello."]), SpeakOptions(speaker_wav=("me.wav",)))
