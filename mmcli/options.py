@@ -96,7 +96,7 @@ class Runtime:
     """Where and how exactly the models of a pipeline compute; an engine takes of it what it has a use for."""
 
     device: str = "auto"
-    """auto | cpu | cuda | cuda:N. Only auto may end on another device than the best one."""
+    """auto | cpu | cuda | cuda:N | balanced: over all cards, for models of transformers. Only auto may end elsewhere."""
     compute_type: str = "auto"
     """auto: the fastest on that device | default: as the weights are stored | int8 | float16 | bfloat16 | float32 | ..."""
     threads: int = 0

@@ -726,6 +726,12 @@ def test_numbers_and_attention_are_as_asked_for() -> None:
     assert load("llava")._loaded.model.dtype == torch.float32
 
 
+def test_a_model_is_spread_over_what_there_is(loaded: Loader) -> None:
+    pytest.importorskip("accelerate")
+    spread = load("llava", Runtime(device="balanced"))
+    assert answer(spread, asked(picture(1), QUESTION))[0] == answer(loaded("llava"), asked(picture(1), QUESTION))[0]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(("kind", "most"), [("int8", 0.1), ("int4", 0.5)])
 def test_a_quantised_model_is_smaller_and_says_nearly_the_same(kind: str, most: float, tmp_path: Path) -> None:
