@@ -2,6 +2,7 @@
 
     MmcliError              1   the work could not be done
     ├── InputError          1   a file, picture or recording that cannot be read
+    │   └── ContextOverflow 1   a question with all that goes with it, for which the model has no room
     ├── OutputError         1   a result that cannot be written
     ├── EngineError         1   a model failed on good input
     ├── UsageError          2   wrong flags, or flags that do not go together
@@ -46,6 +47,10 @@ class InputError(MmcliError):
     def __init__(self, source: str, problem: str, mend: str | None = None) -> None:
         super().__init__(f"{source}: {problem}", mend)
         self.source = source
+
+
+class ContextOverflow(InputError):
+    """A question that, with all that goes with it, is longer than the model's context."""
 
 
 class OutputError(MmcliError):

@@ -86,13 +86,32 @@ class Fitter:
         if shown and "image" not in takes and not self.options.ground:
             raise self.taker.refuse(attachment.source, "image", "--ground tells it what is written there")
 
-    def messages(self, turn: Turn, fitted: Sequence[tuple[Part, ...]], heard: str) -> tuple[Message, ...]:
-        """The conversation of a turn whose attachments were fitted; `heard` is the spoken question."""
+    def messages(
+        self,
+        turn: Turn,
+        fitted: Sequence[tuple[Part, ...]],
+        heard: str,
+        fit: Callable[[Attachment], tuple[Part, ...]] | None = None,
+    ) -> tuple[Message, ...]:
+        """The conversation of a turn whose attachments were fitted; `heard` is the spoken question.
+
+        `fit` is what fits the attachments of earlier turns: `parts`, or what remembers its results.
+        """
         before = [Message("system", (turn.system,))] if turn.system else []
         for attachment, answer in turn.examples:
             before.append(Message("user", self._asked(turn, [self.parts(attachment)], heard)))
             before.append(Message("assistant", (answer,)))
+        for former, answer in turn.history:
+            parts = [self._former(attachment, fit or self.parts) for attachment in former.attachments]
+            before += [Message("user", self._asked(former, parts, "")), Message("assistant", (answer,))]
         return (*before, Message("user", self._asked(turn, fitted, heard)))
+
+    def _former(self, attachment: Attachment, fit: Callable[[Attachment], tuple[Part, ...]]) -> tuple[Part, ...]:
+        """An attachment of an earlier turn. One that only another model could take is named, so that the talk goes on."""
+        try:
+            return fit(attachment)
+        except (InputError, ConfigError):
+            return (f"[{_name(attachment.source)} cannot be shown here]",) if self.taker.instructed else ()
 
     def _asked(self, turn: Turn, fitted: Sequence[tuple[Part, ...]], heard: str) -> tuple[Part, ...]:
         parts = place(turn.text, fitted)

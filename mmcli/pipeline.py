@@ -7,6 +7,7 @@ speech to speech. Both are built from the same tables, checked before anything l
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import time
@@ -51,13 +52,22 @@ T = TypeVar("T")
 PROVENANCE_SCHEMA = 1
 # Pieces of text that the backbone may be ahead of its own voice.
 _AHEAD = 4096
+# Attachments whose fitted parts are kept: those of one conversation.
+_KEPT = 64
 
 
 # ---------------------------------------------------------------- building
 
 
-def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | None = None) -> Cascade | EndToEnd:
+def build(
+    spec: PipelineSpec,
+    catalogue: Catalogue,
+    roles: tuple[str, ...] | None = None,
+    loaded: Mapping[str, Any] | None = None,
+) -> Cascade | EndToEnd:
     """The pipeline with its models loaded: all of them, or those of the named roles alone, which it must have.
+
+    `loaded` holds stages of a former pipeline, by role, that are taken as they are.
 
     Raises the first error that `check` finds, before anything loads.
     """
@@ -82,7 +92,8 @@ def build(spec: PipelineSpec, catalogue: Catalogue, roles: tuple[str, ...] | Non
         options["stt"] = dataclasses.replace(options["stt"], vad_parameters=given)
     if "diarize" in options:
         speakers.check_options(options["diarize"])
-    stages = {role: engines.load(card, options["runtime"]) for role, card in cards.items()}
+    stages = {role: stage for role, stage in (loaded or {}).items() if role in cards}
+    stages |= {role: engines.load(card, options["runtime"]) for role, card in cards.items() if role not in stages}
     if {"diarize", "stt"} <= stages.keys() and stages["stt"].words:
         # A segment can be cut where the speaker changes only between words that have times.
         options["stt"] = dataclasses.replace(options["stt"], word_timestamps=True)
@@ -240,20 +251,22 @@ class Cascade:
         self.stt: Transcriber | None = stages.get("stt")
         self.backbone: Backbone | None = stages.get("backbone")
         self.tts: Synthesizer | None = stages.get("tts")
-        self._stages = tuple(stages.values())
+        self.stages = stages
         self._options = options
         self._origin = origin
         self._timings = timings
         self._fitter = None
         if taker is not None:
             self._fitter = Fitter(taker, options["attachments"], self.transcribe if self.stt is not None else None)
+            # What was fitted for one turn is the same object in the next, so that an engine knows it again.
+            self._fit = functools.lru_cache(_KEPT)(self._fitter.parts)
         if self.stt is not None and self.detector is not None and self.stt.rate != self.detector.rate:
             raise ConfigError(f"vad works at {self.detector.rate} Hz and stt at {self.stt.rate} Hz")
 
     @property
     def origin(self) -> Mapping[str, Any]:
         """What makes the results, as it stands now."""
-        return _with_state(self._origin, self._stages)
+        return _with_state(self._origin, self.stages.values())
 
     def transcribe(self, audio: AudioSource, kept: Checkpoint | None = None) -> Iterator[Segment]:
         """What is said in a recording, segment by segment while it is still being decoded.
@@ -292,7 +305,7 @@ class Cascade:
         fitted: tuple[tuple[Part, ...], ...] = ()
         if self._fitter is not None:
             self._fitter.check(turn)
-            fitted = tuple(map(self._fitter.parts, turn.attachments))
+            fitted = tuple(map(self._fit, turn.attachments))
         if turn.audio is not None:
             with closing(self._hear(turn.audio, tuple(chain(*fitted)), clock, kept)) as hearing:
                 for event in hearing:
@@ -331,7 +344,7 @@ class Cascade:
     ) -> Generator[Event, None, None]:
         if self.backbone is not None and self._fitter is not None:
             options: AnswerOptions = self._options["backbone"]
-            conversation = Conversation(self._fitter.messages(turn, fitted, heard))
+            conversation = Conversation(self._fitter.messages(turn, fitted, heard, self._fit))
             answer = clock.texts(self.backbone.answer(conversation, options))
             pieces = clock.timed("backbone", answer, "first_text")
         else:

@@ -234,6 +234,8 @@ class Turn:
     """What the answering model is told before anything else."""
     examples: tuple[tuple[Attachment, str], ...] = ()
     """Attachments with the right answers, each told as a turn before this one: the question about it, and the answer."""
+    history: tuple[tuple[Turn, str], ...] = ()
+    """The turns before this one with their answers, oldest first. Their own system, examples and history do not count."""
 
 
 # ---------------------------------------------------------------- events

@@ -1,17 +1,19 @@
 """Deterministic stages without weights: the whole program is tried and its own cost measured with them.
 
-Each takes `settings = { delay_s = 0.1 }` in its catalogue entry and then waits that long before each thing it gives.
+Each takes `settings = { delay_s = 0.1 }` in its catalogue entry and then waits that long before each thing it gives. The
+backbone takes `context`, too: so many words, of all messages together, are the most that it listens to.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmcli.engines.options import refuse_others
-from mmcli.errors import ConfigError, did_you_mean
+from mmcli.errors import ConfigError, ContextOverflow, did_you_mean
 from mmcli.stages import Audio, Document, Image, Said, Segment, SpeakerTurn, Spoke, Usage, Video, Voice, Word
 
 if TYPE_CHECKING:
@@ -26,11 +28,13 @@ _WORD_S = 0.3
 
 
 class _Fake:
+    settings: tuple[str, ...] = ("delay_s",)
+
     def __init__(self, card: ModelCard) -> None:
         for key in card.settings:
-            if key != "delay_s":
+            if key not in self.settings:
                 raise ConfigError(
-                    f'{card.origin}: [models.{card.name}] unknown setting "{key}"', did_you_mean(key, ["delay_s"])
+                    f'{card.origin}: [models.{card.name}] unknown setting "{key}"', did_you_mean(key, self.settings)
                 )
         self.delay_s = float(card.settings.get("delay_s", 0.0))
 
@@ -101,17 +105,25 @@ def _even_words(text: str, start: float, end: float) -> Iterator[Word]:
 class FakeBackbone(_Fake):
     """Says back what it was given, word by word."""
 
+    settings = ("delay_s", "context")
+
+    def __init__(self, card: ModelCard) -> None:
+        super().__init__(card)
+        self.context = int(card.settings.get("context", sys.maxsize))
+
     def prepare(self, parts: Iterable[Part]) -> None:
         """Nothing takes time here."""
 
     def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
         refuse_others(options, ("max_new_tokens",), "the fake backbone")
+        prompt = sum(len(message.text.split()) for message in conversation.messages)
+        if prompt > self.context:
+            raise ContextOverflow("the question", f"has {prompt} words, and the fake backbone hears {self.context}")
         last = conversation.messages[-1]
         words = " ".join(["You gave me", ", ".join(_describe(part) for part in last.parts) + "."]).split(" ")
         for index, word in enumerate(words[: options.max_new_tokens]):
             self.wait()
             yield word if index == 0 else " " + word
-        prompt = sum(len(message.text.split()) for message in conversation.messages)
         shown = min(len(words), options.max_new_tokens)
         yield Usage(prompt, shown, finish="stop" if shown == len(words) else "length")
 

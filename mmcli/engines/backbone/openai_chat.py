@@ -24,7 +24,7 @@ from httpx2 import EventSource
 from mmcli.engines.answers import check_document, read_schema, until
 from mmcli.engines.backbone.openai_messages import SIDE, messages, pictures, seen
 from mmcli.engines.served import ServedError, Server, Watched, reason
-from mmcli.errors import ConfigError, EngineError, MissingModel, MmcliError, UsageError
+from mmcli.errors import ConfigError, ContextOverflow, EngineError, MissingModel, MmcliError, UsageError
 from mmcli.stages import Usage
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ _FIELDS = {
 # knows schemas under another name.
 _OPTIONAL = ("stream_options", "max_tokens", "response_format", "stream")
 _REFUSED = (400, 422)
+_TOO_LONG = (400, 413, 422, 500)
+_OVERFLOW = re.compile(
+    r"context[ _](length|size|window)|maximum (model |sequence )?length|(prompt|request|input) is too long|"
+    r"`inputs` tokens|reduce the length",
+    re.IGNORECASE,
+)
 # That server answers 500 to what it does not understand, with much else in the text.
 _OPTIONAL_500 = ("response_format",)
 
@@ -91,7 +97,7 @@ class OpenAiBackbone:
         """The answer as the server writes it; closing it closes the connection.
 
         UsageError for an option or a schema that makes no sense or that the server refuses, MissingModel for a model
-        that it has not, EngineError for what else goes wrong; what came before an error stays.
+        that it has not, ContextOverflow for what is too long for it, EngineError for what else goes wrong; what came before an error stays.
         """
         schema = read_schema(options.schema) if options.schema is not None else None
         ask = _Ask(self._fields(conversation, options, schema), options)
@@ -158,6 +164,10 @@ class OpenAiBackbone:
                 yield from self._stream(self._formed(ask.fields), ask)
                 return
             except ServedError as error:
+                if _overflows(error):
+                    raise ContextOverflow(
+                        "the question", f"is too long for {self.server.where} ({error.said or error.status})"
+                    ) from error
                 if error.status == 404:
                     raise self._unknown(error) from error
                 if not self._leave_out(error, ask.fields):
@@ -279,6 +289,11 @@ def _usage(usage: dict[str, Any], finish: str) -> Usage:
         count(details.get("cached_tokens")) if isinstance(details, dict) else 0,
         finish="length" if finish == "length" else "stop",
     )
+
+
+def _overflows(error: ServedError) -> bool:
+    """Whether the server says that what was sent is longer than the context of its model: each has its own words."""
+    return error.status in _TOO_LONG and _OVERFLOW.search(error.body) is not None
 
 
 def _complains(error: ServedError, field: str) -> bool:

@@ -23,7 +23,7 @@ from mmcli import engines
 from mmcli.catalogue import ModelCard
 from mmcli.engines import served
 from mmcli.engines.answers import until
-from mmcli.errors import ConfigError, EngineError, InputError, MissingModel, UsageError
+from mmcli.errors import ConfigError, ContextOverflow, EngineError, InputError, MissingModel, UsageError
 from mmcli.media.audio import open_audio
 from mmcli.media.image import open_image
 from mmcli.options import AnswerOptions
@@ -574,3 +574,19 @@ def test_an_entry_that_makes_no_sense_is_one_line(
 def test_an_address_is_no_name_of_a_model(server: ChatServer, mmcli: Callable[..., Any]) -> None:
     ended = mmcli("ask", "Hello?", "-m", server.url)
     assert (ended.code, f"mmcli models add MYNAME {server.url}" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "status, message",
+    [
+        (400, "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"),
+        (400, "the request exceeds the available context size, try increasing it"),
+        (422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096"),
+        (400, "The decoder prompt (length 5000) is longer than the maximum model length of 4096."),
+    ],
+)
+def test_what_is_too_long_for_the_model_is_told_apart(server: ChatServer, status: int, message: str) -> None:
+    server.answer = lambda asked: refusal(status, message)
+    with pytest.raises(ContextOverflow, match="the question: is too long for model"):
+        _ask(server)
+    assert len(server.asked) == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmcli.engines.backbone.transformers_backbone import generation
 from mmcli.engines.backbone.transformers_backbone.media import Film, Media, Picture, most_pixels
 from mmcli.engines.backbone.transformers_backbone.prompts import Turn
-from mmcli.errors import InputError, UsageError
+from mmcli.errors import ContextOverflow, InputError, UsageError
 from mmcli.stages import Image, Video
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Reader:
 
     def _too_long(
         self, room: generation.Room, turns: Sequence[Turn], inputs: Mapping[str, Any], detail: str | None
-    ) -> InputError:
+    ) -> ContextOverflow:
         shown = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
         total = self._media_count(inputs)
         costs = [f"{part.source} {self._cost(part, detail)}" for part in shown] if total else []
@@ -136,7 +136,7 @@ class Reader:
         mend = "ask with less text"
         if total * 2 > room.prompt:
             mend = "take --detail low, or fewer or smaller pictures"
-        return InputError(
+        return ContextOverflow(
             "the question",
             f"has {room.prompt} tokens ({', '.join(costs)}), "
             f'and the context of model "{self._loaded.card.name}" is {room.context}, which leaves none for an answer',
