@@ -82,6 +82,8 @@ class PipelineSpec:
 class Catalogue:
     models: Mapping[str, ModelCard]
     pipelines: Mapping[str, PipelineSpec]
+    log: bool = True
+    """Whether conversations are kept."""
 
     def model(self, name: str, role: str | None = None) -> ModelCard:
         """The entry of that name, or one made for a folder or for `hf:ORG/NAME`, each recognised by its config.json.
@@ -171,15 +173,27 @@ def read_catalogue(config: Path | None = None) -> Catalogue:
         files.append(config)
     models: dict[str, ModelCard] = {}
     pipelines: dict[str, PipelineSpec] = {}
+    log = True
     for file in files:
         origin = "models.toml" if file == files[0] else str(file)
         tables = _read_toml(file, origin)
-        _known_keys(tables, ("models", "pipelines"), origin, "")
+        _known_keys(tables, ("models", "pipelines", "log"), origin, "")
+        log = _log(tables, origin, log)
         for name, table in _tables(tables, "models", origin):
             models[name] = _model(name, table, origin, models.get(name))
         for name, table in _tables(tables, "pipelines", origin):
             pipelines[name] = _pipeline(name, table, origin, pipelines.get(name))
-    return Catalogue(models, pipelines)
+    return Catalogue(models, pipelines, log)
+
+
+def _log(tables: Mapping[str, Any], origin: str, former: bool) -> bool:
+    table = tables.get("log", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{origin}: log must be a table, as in [log]")
+    _known_keys(table, ("enabled",), origin, "[log]")
+    enabled = table.get("enabled", former)
+    _check_type(enabled, "bool", f"{origin}: [log] enabled")
+    return bool(enabled)
 
 
 def make_options(role: str, given: Mapping[str, Any], origins: Mapping[str, str]) -> Any:

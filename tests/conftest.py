@@ -41,7 +41,8 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
-    for name in ("MMCLI_CONFIG", "MMCLI_DEBUG", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / ".data"))
+    for name in ("MMCLI_CONFIG", "MMCLI_DEBUG", "MMCLI_NO_LOG", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 

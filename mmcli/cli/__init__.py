@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "speak": ("mmcli.cli.speak", "Speak a text."),
     "run": ("mmcli.cli.run", "Run a whole pipeline once, on files."),
     "demo": ("mmcli.cli.demo", "Ask aloud about a picture and hear the answer."),
+    "log": ("mmcli.cli.log", "Conversations that were kept: list, search, export, remove them."),
     "models": ("mmcli.cli.models", "The models that mmcli knows."),
     "pipelines": ("mmcli.cli.pipelines", "The pipelines that mmcli knows."),
     "doctor": ("mmcli.cli.doctor", "What this machine has, and what is missing."),

@@ -14,16 +14,15 @@ import typer
 
 from mmcli import ui
 from mmcli.catalogue import AUTO
-from mmcli.cli import answering, common, decoding
+from mmcli.cli import answering, common, decoding, remembering
 from mmcli.errors import InputError, MmcliError, UsageError
 from mmcli.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from mmcli.catalogue import Catalogue, PipelineSpec
-    from mmcli.pipeline import Cascade
-    from mmcli.stages import Attachment, Done, Turn
+    from mmcli.stages import Attachment, Done, Event, Turn
 
 app = common.command_app()
 
@@ -71,6 +70,9 @@ def ask(
     schema: answering.Schema = None,
     schema_multi: answering.SchemaMulti = None,
     detail: answering.Detail = None,
+    continue_: remembering.Continue = False,
+    cid: remembering.Cid = None,
+    no_log: remembering.NoLog = False,
     usage: answering.Usage = False,
     no_stream: answering.NoStream = False,
     device: decoding.Device = None,
@@ -90,6 +92,8 @@ def ask(
     question, names = _question_and_names(words or [], attach or [])
     if not question and not names:
         raise UsageError("there is nothing to ask", 'mmcli ask "QUESTION" -a FILE')
+    record = remembering.former(continue_, cid)
+    pipeline, model = remembering.same_models(record, pipeline, model, config)
     spec, catalogue = common.choose_pipeline(pipeline, config, ("backbone",), models={"backbone": model}, quiet=quiet)
     spec = answering.with_flags(spec, context.params)
     opener = common.opener(spec)
@@ -97,17 +101,26 @@ def ask(
     examples = tuple((opener(name), answer) for name, answer in map(_example, example or []))
     turn = Turn(text=question, system=system or "", examples=examples)
     if each:
+        if record is not None:
+            raise UsageError("--each asks anew about each attachment, and goes on with no conversation")
         _each(_Items(names, opener, turn), spec, catalogue, as_json=as_json, usage=usage)
         return
-    turn = replace(turn, attachments=tuple(map(opener, names)))
+    dialog = remembering.begin(record, opener, system, quiet=quiet)
+    turn = replace(turn, attachments=tuple(map(opener, names)), system=dialog.system)
     common.check_flags(turn, context.params)
     check_turn(spec, catalogue, turn)
-    cascade: Any = build(spec, catalogue, roles_for(spec, catalogue, common.all_of(turn)))
-    text, done = _answer(cascade, turn, show=not (as_json or no_stream))
+    former = [attachment for exchange in dialog.exchanges for attachment in exchange.turn.attachments]
+    roles = roles_for(spec, catalogue, common.all_of(turn), unknown=bool(former))
+    cascade: Any = build(spec, catalogue, roles)
+    log, before = remembering.log_of(record, no_log, catalogue), len(dialog.exchanges)
+    shown = [_shown(name, attachment) for name, attachment in zip(names, turn.attachments, strict=True)]
+    try:
+        text, done = _answer(dialog.ask(cascade, turn, shown), show=not (as_json or no_stream))
+    finally:
+        log.add(dialog, dialog.exchanges[before:])
     answer = _read(text, spec)
     if as_json:
-        sources = [_shown(name, attachment) for name, attachment in zip(names, turn.attachments, strict=True)]
-        result = {"question": question, "attachments": sources, "answer": answer}
+        result = {"question": question, "attachments": shown, "answer": answer, "conversation": log.id}
         ui.write_json({**result, "provenance": done.provenance})
     else:
         if no_stream:
@@ -159,13 +172,13 @@ def _shown(name: str, attachment: Attachment) -> str:
     return attachment.source if "://" in name else name
 
 
-def _answer(cascade: Cascade, turn: Turn, *, show: bool) -> tuple[str, Done]:
+def _answer(answered: Generator[Event, None, None], *, show: bool) -> tuple[str, Done]:
     """The whole answer, shown while it is made."""
     from mmcli.stages import Done, Said
 
     pieces: list[str] = []
     done = Done({}, {})
-    with closing(cascade.run(turn)) as events:
+    with closing(answered) as events:
         for event in events:
             if isinstance(event, Said):
                 pieces.append(event.text)
@@ -218,7 +231,7 @@ def _each(items: _Items, spec: PipelineSpec, catalogue: Catalogue, *, as_json: b
         try:
             attachment = _good(opened.get(name) or _opened(name, items.opener))
             record["source"] = _shown(name, attachment)
-            text, done = _answer(cascade, replace(items.turn, attachments=(attachment,)), show=False)
+            text, done = _answer(cascade.run(replace(items.turn, attachments=(attachment,))), show=False)
             record["answer"] = _read(text, spec)
             if done.usage is not None:
                 record["usage"] = asdict(done.usage)
