@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
 import time
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmcli import __version__, engines, speakers, store
+from mmcli import engines, provenance, speakers
 from mmcli.catalogue import make_options
 from mmcli.checks import SHARED_OPTIONS, check, is_fake, with_detector, with_vocoder
 from mmcli.errors import ConfigError, InputError
@@ -49,7 +46,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PROVENANCE_SCHEMA = 1
 # Pieces of text that the backbone may be ahead of its own voice.
 _AHEAD = 4096
 # Attachments whose fitted parts are kept: those of one conversation.
@@ -101,7 +97,7 @@ def build(
         from mmcli.engines.tts.joined import Joined
 
         stages["tts"] = Joined(stages["tts"], stages["vocoder"])
-    origin = _provenance(spec.name, cards, options)
+    origin = provenance.of_pipeline(spec.name, cards, options)
     timings = {"load": time.perf_counter() - started}
     if "e2e" in stages:
         return EndToEnd(stages["e2e"], options["e2e"], origin, timings)
@@ -142,48 +138,6 @@ def check_turn(spec: PipelineSpec, catalogue: Catalogue, turn: Turn) -> None:
             options = make_options("attachments", spec.options.get("attachments", {}), spec.origins)
             taker = taker_of(catalogue.model(spec.models[role], role), catalogue)
             Fitter(taker, options).check(turn)
-
-
-def _provenance(pipeline: str, cards: Mapping[str, ModelCard], options: Mapping[str, Any]) -> dict[str, Any]:
-    given = {role: dataclasses.asdict(value) for role, value in options.items()}
-    digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
-    return {
-        "schema": PROVENANCE_SCHEMA,
-        "mmcli": __version__,
-        "pipeline": pipeline,
-        "models": {
-            role: {
-                "name": card.name,
-                "engine": card.engine,
-                "source": card.source,
-                "revision": _revision(card),
-                "settings": dict(card.settings),
-            }
-            for role, card in cards.items()
-        },
-        "options": given,
-        "options_hash": digest[:16],
-    }
-
-
-def _with_state(origin: Mapping[str, Any], stages: Iterable[Any]) -> dict[str, Any]:
-    """The provenance with what may change while models run: the devices they are on, and how they came there."""
-    devices = sorted({getattr(stage, "device", "cpu") for stage in stages})
-    fallbacks = [step for stage in stages for step in getattr(stage, "fallbacks", ())]
-    return {**origin, "device": ", ".join(devices), "fallbacks": fallbacks}
-
-
-def _revision(card: ModelCard) -> str:
-    """The commit of a model of the hub; for what comes with a package, the package's version; else what is pinned."""
-    scheme, _, place = card.source.partition(":")
-    if scheme == "hf":
-        return store.locate(card).name
-    if card.revision or scheme != "embedded":
-        return card.revision
-    try:
-        return version(place)
-    except PackageNotFoundError:
-        return ""
 
 
 # ---------------------------------------------------------------- running
@@ -229,10 +183,10 @@ class _Clock:
     def done(self, origin: Mapping[str, Any]) -> Done:
         total = time.perf_counter() - self._started + self.timings.get("load", 0.0)
         timings = {stage: round(seconds, 4) for stage, seconds in {**self.timings, "total": total}.items()}
-        provenance = {**origin, "timings": timings}
+        made = {**origin, "timings": timings}
         if self.usage is not None:
-            provenance["usage"] = dataclasses.asdict(self.usage)
-        return Done(timings, provenance, self.usage)
+            made["usage"] = dataclasses.asdict(self.usage)
+        return Done(timings, made, self.usage)
 
 
 class Cascade:
@@ -266,7 +220,7 @@ class Cascade:
     @property
     def origin(self) -> Mapping[str, Any]:
         """What makes the results, as it stands now."""
-        return _with_state(self._origin, self.stages.values())
+        return provenance.with_state(self._origin, self.stages.values())
 
     def transcribe(self, audio: AudioSource, kept: Checkpoint | None = None) -> Iterator[Segment]:
         """What is said in a recording, segment by segment while it is still being decoded.
@@ -391,7 +345,7 @@ class EndToEnd:
     ) -> None:
         self.model = model
         self._options = options
-        self.origin = _with_state(origin, (model,))
+        self.origin = provenance.with_state(origin, (model,))
         self._timings = timings
 
     def run(self, turn: Turn) -> Generator[Event, None, None]:

@@ -321,10 +321,9 @@ class _Former:
         """Nothing was kept for a restart."""
 
     def provenance(self) -> dict[str, Any]:
-        from mmcli import __version__
-        from mmcli.pipeline import PROVENANCE_SCHEMA
+        from mmcli import __version__, provenance
 
-        made = {"source": self._file, "schema": PROVENANCE_SCHEMA, "mmcli": __version__}
+        made = {"source": self._file, "schema": provenance.SCHEMA, "mmcli": __version__}
         return {**made, "former": self._transcript.provenance} if self._transcript.provenance else made
 
 
