@@ -191,26 +191,26 @@ class Log:
 
     def __init__(self, history: History | None, id: str | None = None) -> None:
         """`history` is None where nothing is to be kept; `id` is None for a new conversation."""
-        self._history = history
+        self.history = history
         self.id = id
 
     def add(self, dialog: Dialog, exchanges: Sequence[Exchange]) -> None:
         """Write exchanges at the end of the conversation."""
-        entries = [entry for exchange in exchanges for entry in entries_of(exchange)] if self._history else []
-        if self._history is not None and entries:
+        entries = [entry for exchange in exchanges for entry in entries_of(exchange)] if self.history else []
+        if self.history is not None and entries:
             try:
-                self.id = self._history.add(self.id, dialog.system, entries)
+                self.id = self.history.add(self.id, dialog.system, entries)
             except MmcliError as error:
                 self._give_up(error)
 
     def undo(self) -> None:
         """Take the last exchange out."""
-        if self._history is not None and self.id is not None:
+        if self.history is not None and self.id is not None:
             try:
-                self._history.undo(self.id)
+                self.history.undo(self.id)
             except MmcliError as error:
                 self._give_up(error)
 
     def _give_up(self, error: MmcliError) -> None:
-        self._history = None
+        self.history = None
         _LOG.warning("this conversation is not logged: %s", error)

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mmcli.stages import Segment
+    from mmcli.stages import Done, Segment
 
 
 def debugging() -> bool:
@@ -34,6 +34,13 @@ def debugging() -> bool:
 def note(text: str) -> None:
     """One line on standard error for what is worth knowing but is no result."""
     _line(text)
+
+
+def tell(text: str) -> None:
+    """Several lines on standard error, for a person who asked for them."""
+    with suppress(OSError):
+        sys.stderr.write(visible(text) + "\n")
+        sys.stderr.flush()
 
 
 def error(problem: MmcliError) -> None:
@@ -202,6 +209,21 @@ def count(number: int) -> str:
 def seconds(timings: Mapping[str, float]) -> str:
     """Stage times in one line."""
     return ", ".join(f"{stage.replace('_', ' ')} {value:.2f} s" for stage, value in timings.items())
+
+
+def note_usage(done: Done) -> None:
+    """One line on standard error: tokens where the model counts them, and times."""
+    times = done.timings
+    parts = []
+    if done.usage is not None:
+        known = f" ({done.usage.cached} known from before)" if done.usage.cached else ""
+        cut = ", cut off" if done.usage.finish == "length" else ""
+        parts = [f"{done.usage.prompt} tokens in{known}", f"{done.usage.answer} tokens out{cut}"]
+    parts += [f"{name} {times[key]:.2f} s" for key, name in _USAGE_TIMES.items() if key in times]
+    note("usage: " + ", ".join(parts))
+
+
+_USAGE_TIMES = {"load": "loaded in", "first_text": "first text after", "backbone": "answered in", "total": "all in"}
 
 
 def can_ask() -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("mmcli.cli.transcribe", "Write down what is said in audio and video files."),
     "ask": ("mmcli.cli.ask", "Ask a question about pictures, PDFs, texts, recordings and videos."),
+    "chat": ("mmcli.cli.chat", "Talk with a model by typing, about pictures and documents too."),
     "speak": ("mmcli.cli.speak", "Speak a text."),
     "run": ("mmcli.cli.run", "Run a whole pipeline once, on files."),
     "demo": ("mmcli.cli.demo", "Ask aloud about a picture and hear the answer."),

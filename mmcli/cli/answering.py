@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmcli import ui
 from mmcli.errors import UsageError
 
 if TYPE_CHECKING:
     from mmcli.catalogue import PipelineSpec
-    from mmcli.stages import Done
 
 _ANSWERING, _ATTACHING, _COMPUTING = "Answering", "What is given", "Computing"
 
@@ -153,18 +151,3 @@ def _detail(value: str | None) -> str | None:
 def _check_computing(flags: Mapping[str, Any]) -> None:
     if flags["quantize"] not in (None, "int8", "int4"):
         raise UsageError(f"--quantize is int8 or int4, not {flags['quantize']}")
-
-
-def note_usage(done: Done) -> None:
-    """One line on standard error: tokens where the model counts them, and times."""
-    times = done.timings
-    parts = []
-    if done.usage is not None:
-        known = f" ({done.usage.cached} known from before)" if done.usage.cached else ""
-        cut = ", cut off" if done.usage.finish == "length" else ""
-        parts = [f"{done.usage.prompt} tokens in{known}", f"{done.usage.answer} tokens out{cut}"]
-    parts += [f"{name} {times[key]:.2f} s" for key, name in _TIMES.items() if key in times]
-    ui.note("usage: " + ", ".join(parts))
-
-
-_TIMES = {"load": "loaded in", "first_text": "first text after", "backbone": "answered in", "total": "all in"}

@@ -128,7 +128,7 @@ def ask(
         if not text.endswith("\n"):
             ui.write("\n")
     if usage:
-        answering.note_usage(done)
+        ui.note_usage(done)
 
 
 def _question_and_names(words: list[str], attach: list[str]) -> tuple[str, list[str]]:
@@ -238,7 +238,7 @@ def _each(items: _Items, spec: PipelineSpec, catalogue: Catalogue, *, as_json: b
             if as_json:
                 record["provenance"] = done.provenance
             if usage:
-                answering.note_usage(done)
+                ui.note_usage(done)
         except MmcliError as error:
             if error.exit_code != InputError.exit_code:
                 raise

@@ -97,7 +97,7 @@ def run(
         seconds = deliver(sound, output, play=play) if speaks else sum(block.seconds for block in sound)
     show.end(reply=output, seconds=seconds)
     if usage and show.done is not None:
-        answering.note_usage(show.done)
+        ui.note_usage(show.done)
 
 
 class _Show:
