@@ -248,6 +248,22 @@ def size(count: float) -> str:
 
 
 @contextmanager
+def waiting(what: str, *, shown: bool = True) -> Iterator[Callable[[], None]]:
+    """A sign of life on standard error, where a person looks on. Gives a function that ends it before the block does."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+
+    sign = Console(stderr=True).status(what)
+    sign.start()
+    try:
+        yield sign.stop
+    finally:
+        sign.stop()
+
+
+@contextmanager
 def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error for bytes, where it is a terminal. Gives a function that takes how many more are done."""
     if not sys.stderr.isatty():

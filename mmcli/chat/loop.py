@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Chat:
-    """`shows` makes what an answer is shown by; `pictures` is whether pictures that are attached are shown."""
+    """`shows` makes what an answer is shown by; `pictures` is whether pictures that are attached are shown.
+
+    `person` is whether somebody looks on who has to be told that an answer is to come.
+    """
 
     session: Session
     shows: Callable[[], show.Shows]
     pictures: bool = False
+    person: bool = False
     usage: bool = False
     code: int = 0
     """That of the last error."""
@@ -101,15 +105,14 @@ class Chat:
         shown = self.shows()
         last = None
         try:
-            with closing(self._sound(events, shown)) as sound:
+            with ui.waiting("...", shown=self.person) as begun, closing(self._sound(events, shown, begun)) as sound:
+                blocks = sound
                 if self.session.say:
                     from mmcli.media.playback import played
 
-                    for _ in played(sound):
-                        pass
-                else:
-                    for _ in sound:
-                        pass
+                    blocks = played(sound)
+                for _ in blocks:
+                    pass
             exchanges = self.session.dialog.exchanges
             last = exchanges[-1].done if exchanges else None
         finally:
@@ -118,10 +121,13 @@ class Chat:
             ui.note_usage(last)
 
     @staticmethod
-    def _sound(events: Generator[Event, None, None], shown: show.Shows) -> Generator[Audio, None, None]:
+    def _sound(
+        events: Generator[Event, None, None], shown: show.Shows, begun: Callable[[], None]
+    ) -> Generator[Audio, None, None]:
         """The sound of an answer, while its text is shown."""
         with closing(events):
             for event in events:
+                begun()
                 if isinstance(event, Said):
                     shown.add(event.text)
                 elif isinstance(event, Spoke):

@@ -10,6 +10,7 @@ import typer
 from mmcli import ui
 from mmcli.catalogue import AUTO
 from mmcli.cli import answering, common, decoding, remembering
+from mmcli.errors import UsageError
 
 app = common.command_app()
 
@@ -62,6 +63,9 @@ def chat(
     from mmcli.chat.session import Session
     from mmcli.chat.show import Plain, Rendered
 
+    person = sys.stdin.isatty()
+    if "-" in (attach or []):
+        raise UsageError("standard input has the messages, and cannot be attached", "name a file")
     record = remembering.former(continue_, cid)
     pipeline, model = remembering.same_models(record, pipeline, model, config)
     roles = ("backbone", "tts") if say else ("backbone",)
@@ -69,14 +73,13 @@ def chat(
     spec = answering.with_flags(spec, {**context.params, "schema": None, "schema_multi": None})
     dialog = remembering.begin(record, common.opener(spec), system, quiet=quiet)
     log = remembering.log_of(record, no_log, catalogue)
-    person = sys.stdin.isatty()
     session = Session(spec, catalogue, dialog, log, say=say)
     seen = person and ui.is_terminal()
 
     def shows() -> Plain | Rendered:
         return Rendered() if seen and not plain and session.instructed else Plain()
 
-    running = Chat(session, shows, pictures=seen and not no_preview, usage=usage)
+    running = Chat(session, shows, pictures=seen and not no_preview, person=seen, usage=usage)
     running.attach(common.expanded(attach or []))
     if not person:
         raise typer.Exit(running.piped(sys.stdin))

@@ -216,6 +216,8 @@ def test_the_reader_answers_follow_up_questions(mmcli: Run) -> None:
         (("-m", "nothere"), 2, "there is no model"),
         (("-m", "reader", "-s", "Be brief."), 2, "no language model"),
         (("-c",), 2, "there is no conversation yet"),
+        (("-a", "-"), 2, "standard input has the messages, and cannot be attached"),
+        (("-p", "fake-e2e"), 2, "has no backbone"),
         (("-p", "embedded", "--say", "-p", "nothere"), 2, "there is no pipeline"),
     ],
 )
