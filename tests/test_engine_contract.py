@@ -72,6 +72,7 @@ def _names(role: str) -> list[str]:
 # These need torch or a server; tests/engines/ holds them to the same promises.
 ELSEWHERE = {
     "transformers-stt",
+    "transformers-tts",
     "transformers-speaker",
     "transformers",
     "openai-stt",

@@ -101,6 +101,14 @@ ENGINES: dict[str, EngineSpec] = {
     "espeak": EngineSpec(
         "tts", "mmcli.engines.tts.espeak:Espeak", ("espeakng_loader",), about="a hundred languages, instant"
     ),
+    "transformers-tts": EngineSpec(
+        "tts",
+        "mmcli.engines.tts.transformers_tts.engine:TransformersSynthesizer",
+        ("torch", "transformers"),
+        extra="vlm",
+        about="VITS and MMS, Bark, CSM, Dia and more",
+        takes_runtime=True,
+    ),
     "openai-tts": EngineSpec(
         "tts",
         "mmcli.engines.tts.openai_tts:OpenAiSynthesizer",

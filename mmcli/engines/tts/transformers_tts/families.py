@@ -1,0 +1,62 @@
+"""The one table of what differs between the voices of transformers, by `architectures` of config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from mmcli.engines.tts.transformers_tts.bark import Bark
+from mmcli.engines.tts.transformers_tts.csm import Csm
+from mmcli.engines.tts.transformers_tts.dia import Dia
+from mmcli.engines.tts.transformers_tts.fastspeech2 import FastSpeech2
+from mmcli.engines.tts.transformers_tts.vits import Vits
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmcli.engines.tts.transformers_tts.loading import Source
+    from mmcli.stages import Voice
+
+
+class Speaker(Protocol):
+    """A loaded model that says one piece of text after the other."""
+
+    rate: int
+    longest: int
+    """Characters that it says well in one go."""
+
+    def voices(self) -> tuple[Voice, ...]:
+        """The first one is what it speaks with where none is named."""
+        ...
+
+    def left_out(self, text: str) -> str:
+        """The letters and digits of a text that it has no sign for."""
+        ...
+
+    def say(self, text: str, voice: str, speed: float) -> torch.Tensor | None:
+        """Samples [n] of a piece; None where nothing of it can be said. torch's own generator is what it draws from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """`load(source)` gives the speaker of a folder; it may raise what mmcli raises, everything else is translated."""
+
+    load: Callable[[Source], Speaker]
+    honours: tuple[str, ...] = ()
+    """Options that it takes beside those that the engine sees to itself."""
+    settings: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    """What it needs beside torch and transformers."""
+    precise: bool = False
+    """Whether it computes in float32 alone: half the precision makes noise of it, or nothing."""
+
+
+FAMILIES: dict[str, Family] = {
+    "VitsModel": Family(Vits, ("speed",), precise=True),
+    "FastSpeech2ConformerWithHifiGan": Family(FastSpeech2, ("speed",), packages=("g2p_en",), precise=True),
+    "BarkModel": Family(Bark),
+    "CsmForConditionalGeneration": Family(Csm),
+    "DiaForConditionalGeneration": Family(Dia, settings=("codec",)),
+}
