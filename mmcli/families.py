@@ -98,6 +98,44 @@ FAMILIES |= dict.fromkeys(
     _SPEECH,
 )
 
+# One line for each architecture that the engine has in its own table.
+FAMILIES |= dict.fromkeys(
+    (
+        "VitsModel",
+        "FastSpeech2ConformerWithHifiGan",
+        "BarkModel",
+        "CsmForConditionalGeneration",
+        "DiaForConditionalGeneration",
+        "SpeechT5ForTextToSpeech",
+    ),
+    Family(
+        "tts",
+        "transformers-tts",
+        ("text",),
+        ("audio",),
+        needs=(CONFIG, "model*.safetensors"),
+        also=(
+            "model.safetensors.index.json",
+            "generation_config.json",
+            "preprocessor_config.json",
+            "processor_config.json",
+            "chat_template.*",
+            "tokenizer.json",
+            "vocab.txt",
+            "*.model",
+            "speaker_embeddings_path.json",
+            "speaker_embeddings/*.npy",
+            "speaker_embeddings/*.safetensors",
+            "codec/*",
+            *_TOKENIZER,
+        ),
+    ),
+)
+
+FAMILIES["SpeechT5HifiGan"] = Family(
+    "vocoder", "transformers-vocoder", (), ("audio",), needs=(CONFIG, "model*.safetensors")
+)
+
 _TRANSFORMERS = (
     "model.safetensors.index.json",
     "generation_config.json",

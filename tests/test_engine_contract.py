@@ -73,6 +73,7 @@ def _names(role: str) -> list[str]:
 ELSEWHERE = {
     "transformers-stt",
     "transformers-tts",
+    "transformers-vocoder",
     "transformers-speaker",
     "transformers",
     "openai-stt",

@@ -21,7 +21,7 @@ class EngineSpec:
 
     role: str
     target: str
-    """module:Class. The class is called with the ModelCard, and where it takes one the Runtime: the loaded stage."""
+    """module:Class, or a function. It is called with the ModelCard, and where it takes one the Runtime: the loaded stage."""
     packages: tuple[str, ...] = ()
     """Import names of what it needs."""
     extra: str | None = None
@@ -103,11 +103,21 @@ ENGINES: dict[str, EngineSpec] = {
     ),
     "transformers-tts": EngineSpec(
         "tts",
-        "mmcli.engines.tts.transformers_tts.engine:TransformersSynthesizer",
+        "mmcli.engines.tts.transformers_tts.engine:load",
         ("torch", "transformers"),
         extra="vlm",
-        about="VITS and MMS, Bark, CSM, Dia and more",
+        about="VITS and MMS, SpeechT5, Bark, CSM, Dia and more",
         takes_runtime=True,
+        facts="mmcli.engines.tts.transformers_tts.facts:of_model",
+    ),
+    "transformers-vocoder": EngineSpec(
+        "vocoder",
+        "mmcli.engines.tts.transformers_tts.speecht5:SpeechT5Vocoder",
+        ("torch", "transformers"),
+        extra="vlm",
+        about="SpeechT5's HiFi-GAN",
+        takes_runtime=True,
+        facts="mmcli.engines.tts.transformers_tts.facts:of_vocoder",
     ),
     "openai-tts": EngineSpec(
         "tts",

@@ -23,11 +23,11 @@ LETTERS = "_ '" + string.ascii_lowercase
 def _drawn(model: Any, spread: float) -> Any:
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and not name.startswith("codec_model"):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
         for name, buffer in model.named_buffers():
-            if name.endswith("embed_sum"):  # the codebooks of a codec, else all zero
+            if name.endswith(("embed_sum", "codebook.embed")):  # the codebooks of a codec, else all zero
                 buffer.copy_(torch.randn(buffer.shape, generator=generator))
     return model.eval()
 
@@ -139,7 +139,7 @@ def bark(folder: Path, *, presets: bool = True) -> None:
         fine_acoustics_config={**part, "input_vocab_size": 1056, "output_vocab_size": 1056, "block_size": 1024},
         codec_config={"model_type": "encodec", **codec},
     )
-    model = _drawn(tf.BarkModel(config), 0.2)
+    model = _drawn(tf.BarkModel(config), 1.0)
     model.generation_config = _keep(
         model.generation_config,
         semantic_config={"max_new_tokens": 16, "do_sample": True},
@@ -246,12 +246,62 @@ def dac(folder: Path) -> None:
     tf.DacModel(config).eval().save_pretrained(folder)
 
 
+# ---------------------------------------------------------------- SpeechT5
+
+
+def speecht5(folder: Path, *, embeddings: bool = True) -> None:
+    tokenizer = tf.SpeechT5Tokenizer(str(_characters(folder / "spm_char.model")))
+    tf.SpeechT5Processor(tf.SpeechT5FeatureExtractor(), tokenizer).save_pretrained(folder)
+    config = tf.SpeechT5Config(
+        vocab_size=len(tokenizer), hidden_size=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=80, reduction_factor=2,
+        speech_decoder_prenet_units=16, speech_decoder_postnet_units=8, speech_decoder_postnet_layers=1,
+        speaker_embedding_dim=8, max_text_positions=60, positional_dropout=0.0,
+    )  # fmt: skip
+    model = _drawn(tf.SpeechT5ForTextToSpeech(config), 0.3)
+    with torch.no_grad():
+        model.speech_decoder_postnet.prob_out.weight.zero_()
+        model.speech_decoder_postnet.prob_out.bias.fill_(-9.0)  # it ends where it has to
+    model.save_pretrained(folder)
+    if embeddings:
+        (folder / "speaker_embeddings").mkdir()
+        for index, name in enumerate(("anna", "ben")):
+            np.save(folder / "speaker_embeddings" / f"{name}.npy", np.eye(8, dtype=np.float32)[index])
+
+
+def _characters(file: Path) -> Path:
+    import io
+
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["How far is the harbour? " + string.ascii_letters + ",.'-"] * 5), model_writer=model,
+        vocab_size=70, model_type="char", bos_id=0, pad_id=1, eos_id=2, unk_id=3, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    file.write_bytes(model.getvalue())
+    return file
+
+
+def speecht5_hifigan(folder: Path, **given: Any) -> None:
+    config = tf.SpeechT5HifiGanConfig(
+        upsample_initial_channel=16, resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]], **given
+    )
+    model = tf.SpeechT5HifiGan(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.1)
+    model.save_pretrained(folder)
+
+
 BUILDERS: dict[str, Callable[..., None]] = {
     "VitsModel": vits,
     "FastSpeech2ConformerWithHifiGan": fastspeech2,
     "BarkModel": bark,
     "CsmForConditionalGeneration": csm,
     "DiaForConditionalGeneration": dia,
+    "SpeechT5ForTextToSpeech": speecht5,
+    "SpeechT5HifiGan": speecht5_hifigan,
 }
 
 

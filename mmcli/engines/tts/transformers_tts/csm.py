@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mmcli.engines.tts.transformers_tts.loading import Source
 
 # Nobody speaks slower than this, with a pause before and after.
-_FRAMES_PER_CHARACTER, _FRAMES = 3, 40
+_FRAMES_PER_CHARACTER, _FRAMES = 3, 25
 _SPEAKERS = 2
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _CODEC = "hf:descript/dac_44khz"
 # Nobody speaks slower than this, with a pause before and after; beyond the most frames it was never trained.
-_LEAST_S, _PER_CHARACTER_S, _MOST_FRAMES = 4.0, 0.2, 3072
+_LEAST_S, _PER_CHARACTER_S, _MOST_FRAMES = 2.0, 0.2, 3072
 
 
 class Dia:

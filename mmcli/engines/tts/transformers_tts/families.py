@@ -10,6 +10,7 @@ from mmcli.engines.tts.transformers_tts.bark import Bark
 from mmcli.engines.tts.transformers_tts.csm import Csm
 from mmcli.engines.tts.transformers_tts.dia import Dia
 from mmcli.engines.tts.transformers_tts.fastspeech2 import FastSpeech2
+from mmcli.engines.tts.transformers_tts.speecht5 import SETTINGS, SpeechT5
 from mmcli.engines.tts.transformers_tts.vits import Vits
 
 if TYPE_CHECKING:
@@ -41,22 +42,27 @@ class Speaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`load(source)` gives the speaker of a folder; it may raise what mmcli raises, everything else is translated."""
+    """`speaker(source)` gives what makes sound of a folder, or `acoustic(source)` what makes spectrograms.
 
-    load: Callable[[Source], Speaker]
+    They may raise what mmcli raises, everything else is translated.
+    """
+
+    speaker: Callable[[Source], Speaker] | None = None
+    acoustic: Callable[[Source], SpeechT5] | None = None
     honours: tuple[str, ...] = ()
     """Options that it takes beside those that the engine sees to itself."""
     settings: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     """What it needs beside torch and transformers."""
     precise: bool = False
-    """Whether it computes in float32 alone: half the precision makes noise of it, or nothing."""
+    """Whether it computes in float32 alone."""
 
 
 FAMILIES: dict[str, Family] = {
-    "VitsModel": Family(Vits, ("speed",), precise=True),
-    "FastSpeech2ConformerWithHifiGan": Family(FastSpeech2, ("speed",), packages=("g2p_en",), precise=True),
+    "VitsModel": Family(Vits, honours=("speed",), precise=True),
+    "FastSpeech2ConformerWithHifiGan": Family(FastSpeech2, honours=("speed",), packages=("g2p_en",), precise=True),
     "BarkModel": Family(Bark),
     "CsmForConditionalGeneration": Family(Csm),
     "DiaForConditionalGeneration": Family(Dia, settings=("codec",)),
+    "SpeechT5ForTextToSpeech": Family(acoustic=SpeechT5, settings=SETTINGS, packages=("sentencepiece",), precise=True),
 }

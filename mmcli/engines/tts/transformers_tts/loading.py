@@ -5,22 +5,32 @@ Weights are read from safetensors only, code that lies beside them is never run,
 
 from __future__ import annotations
 
+import re
+import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 import transformers
 
 from mmcli import store
 from mmcli.engines import torch_runtime
-from mmcli.errors import ConfigError, MissingModel
+from mmcli.errors import ConfigError, EngineError, MissingModel, MmcliError, UsageError, did_you_mean
 from mmcli.families import CONFIG
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import torch
-
     from mmcli.catalogue import ModelCard
+    from mmcli.options import Runtime, SpeakOptions
+    from mmcli.stages import Voice
+
+T = TypeVar("T")
+
+_SEEDS = 1 << 63
 
 OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 
@@ -70,3 +80,85 @@ class Source:
 def language(card: ModelCard) -> str:
     """What a voice speaks as far as the model's entry tells; "*" where it does not."""
     return card.languages[0] if len(card.languages) == 1 else "*"
+
+
+def precise(runtime: Runtime) -> torch.dtype | str:
+    """The numbers of a model that computes in float32 alone: half the precision makes noise of it, or nothing."""
+    if runtime.compute_type in ("float16", "bfloat16"):
+        raise UsageError(f"--compute-type {runtime.compute_type} makes noise of this model", "auto and float32 do not")
+    if runtime.compute_type in ("auto", "default"):
+        return torch.float32
+    return torch_runtime.first_dtype(runtime, torch.device("cpu"))
+
+
+def load(source: Source, runtime: Runtime, make: Callable[[Source], T]) -> T:
+    """What `make` loads; what the libraries raise is translated."""
+    torch_runtime.set_up(runtime)
+    try:
+        return make(source)
+    except MmcliError:
+        raise
+    except Exception as error:
+        if torch_runtime.is_memory(error):
+            raise torch_runtime.lacking(source.card, error) from error
+        raise torch_runtime.damaged(source.card, source.folder, torch_runtime.one_line(error)) from error
+
+
+# ---------------------------------------------------------------- in use
+
+
+def drawn_seed(options: SpeakOptions) -> int:
+    """The seed of the options, or any. UsageError for one that torch does not take."""
+    seed = secrets.randbelow(_SEEDS) if options.seed is None else options.seed
+    if not 0 <= seed < _SEEDS:
+        raise UsageError(f"the seed goes from 0 to 2^63 - 1, not {seed}")
+    return seed
+
+
+@contextmanager
+def drawing(card: ModelCard, device: torch.device, lock: threading.Lock, seed: int, text: str) -> Iterator[None]:
+    """Around the use of a model: what is drawn at random follows from the seed, what the library raises is translated.
+
+    torch has one generator for all, and some families keep the state of a use in the model.
+    """
+    try:
+        with lock, torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
+            torch.manual_seed(seed)
+            yield
+    except MmcliError:
+        raise
+    except Exception as error:
+        if torch_runtime.is_memory(error):
+            raise torch_runtime.lacking(card, error) from error
+        why = torch_runtime.one_line(error)
+        raise EngineError(f'model "{card.name}" failed to say "{text[:40]}": {why}') from error
+
+
+def choose_voice(
+    card: ModelCard, voices: tuple[Voice, ...], name: str | None = None, language: str | None = None
+) -> str:
+    """The name of the first voice that fits. UsageError for a name that is none, and a language that it does not speak."""
+    named = {voice.name: voice for voice in voices}
+    if name is not None and name not in named:
+        raise UsageError(
+            f'model "{card.name}" has no voice "{name}"',
+            did_you_mean(name, named) or "mmcli speak --list-voices names them",
+        )
+    wanted = re.split("[-_]", (language or "").lower())[0]
+    fit = voices if name is None else (named[name],)
+    if wanted:
+        fit = tuple(voice for voice in fit if _speaks(card, voice, wanted))
+    if not fit:
+        with_voice = f' with the voice "{name}"' if name else ""
+        raise UsageError(
+            f'model "{card.name}" does not speak the language "{language}"{with_voice}',
+            "leave out --language, or choose another model with --model",
+        )
+    return fit[0].name
+
+
+def _speaks(card: ModelCard, voice: Voice, wanted: str) -> bool:
+    if voice.language == "*":
+        return "*" in card.languages or wanted in card.languages
+    # MMS names its languages with three letters, of which the first two are often those of the shorter code.
+    return wanted in card.languages or voice.language.lower() == wanted or voice.language[:2] == wanted
