@@ -45,7 +45,7 @@ def locate(card: ModelCard) -> Path:
     if is_served(card):
         raise ConfigError(
             f'{card.origin}: [models.{card.name}] source "{card.source}" is a server, and engine {card.engine} takes weights',
-            "engines openai and openai-stt ask servers",
+            "engines openai, openai-stt and openai-tts ask servers",
         )
     if scheme == "embedded":
         spec = find_spec(place)

@@ -112,7 +112,7 @@ ENGINES: dict[str, EngineSpec] = {
     ),
     "transformers-vocoder": EngineSpec(
         "vocoder",
-        "mmcli.engines.tts.transformers_tts.speecht5:SpeechT5Vocoder",
+        "mmcli.engines.tts.transformers_tts.vocoder:SpeechT5Vocoder",
         ("torch", "transformers"),
         extra="vlm",
         about="SpeechT5's HiFi-GAN",

@@ -1,4 +1,4 @@
-"""SpeechT5: text to spectrograms with the voice of a speaker embedding (Ao et al. 2022, arXiv:2110.07205), and its HiFi-GAN.
+"""SpeechT5: text to spectrograms with the voice of a speaker embedding (Ao et al. 2022, arXiv:2110.07205).
 
 The embedding is an x-vector of 512 numbers, as speechbrain's spkrec-xvect-voxceleb makes them; one that another model
 makes means another voice, or none. Without any it is all zeros: clear speech in nobody's voice.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from mmcli import store
 from mmcli.engines import torch_runtime
 from mmcli.engines.options import refuse_others
 from mmcli.engines.tts.transformers_tts import facts
@@ -23,20 +22,18 @@ from mmcli.engines.tts.transformers_tts.loading import (
     drawing,
     drawn_seed,
     language,
-    load,
-    precise,
 )
-from mmcli.errors import ConfigError, EngineError, UsageError
+from mmcli.errors import ConfigError, UsageError
 from mmcli.mel import Mel
-from mmcli.stages import Audio, Voice
+from mmcli.stages import Voice
 from mmcli.text import utterances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmcli.catalogue import ModelCard
+    from mmcli.engines.tts.transformers_tts.loading import Source
     from mmcli.mel import MelFacts
-    from mmcli.options import Runtime, SpeakOptions
+    from mmcli.options import SpeakOptions
 
 _HONOURED = ("voice", "language", "seed")
 SETTINGS = ("speaker_embedding",)
@@ -161,37 +158,3 @@ def _read(file: Path, width: int) -> NDArray[np.float32]:
         why = torch_runtime.one_line(error)
         raise UsageError(f"{file} is no speaker embedding of {width} numbers ({why})") from error
     return values
-
-
-class SpeechT5Vocoder:
-    """HiFi-GAN for SpeechT5's spectrograms (Kong et al. 2020, arXiv:2010.05646). It draws nothing at random."""
-
-    def __init__(self, card: ModelCard, runtime: Runtime) -> None:
-        """ConfigError for a setting or another architecture, MissingModel, EngineError for what is damaged."""
-        for key in card.settings:
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "it has none")
-        folder = store.locate(card)
-        name = torch_runtime.architecture(card, folder)
-        if name != facts.VOCODER:
-            raise ConfigError(f'model "{card.name}": {name} is no vocoder that is known here', f"{facts.VOCODER} is")
-        self.facts = facts.of_vocoder(card)
-        self._card = card
-        device = torch_runtime.first_device(runtime)
-        source = Source(card, folder, device, precise(runtime))
-        self._model: Any = load(source, runtime, lambda source: source.model(facts.VOCODER))
-        self._device = device
-        self._lock = threading.Lock()
-
-    @property
-    def device(self) -> str:
-        """cpu, or cuda:N."""
-        return str(self._device)
-
-    def vocode(self, mel: Mel) -> Audio:
-        """Sound of frames * hop samples."""
-        values = torch.from_numpy(np.ascontiguousarray(mel.values.T)).to(self._device)
-        with drawing(self._card, self._device, self._lock, 0, "a spectrogram"):
-            samples = self._model(values).float().cpu().numpy()
-        if len(samples) != mel.values.shape[1] * self.facts.hop:
-            raise EngineError(f'model "{self._card.name}" made {len(samples)} samples of {mel.values.shape[1]} frames')
-        return Audio(samples, self.facts.rate)
