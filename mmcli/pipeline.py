@@ -18,6 +18,7 @@ from mmcli.catalogue import make_options
 from mmcli.checks import SHARED_OPTIONS, check, is_fake, with_detector, with_vocoder
 from mmcli.errors import ConfigError, InputError
 from mmcli.fitting import Fitter, Taker
+from mmcli.places import Region
 from mmcli.speech import windows
 from mmcli.stages import AudioSource, Conversation, Done, Heard, Said, Spoke, Usage, Video
 from mmcli.text import joined, sentences
@@ -149,14 +150,17 @@ class _Clock:
     def __init__(self, timings: Mapping[str, float]) -> None:
         self.timings = dict(timings)
         self.usage: Usage | None = None
+        self.regions: list[Region] = []
         self._started = time.perf_counter()
 
-    def texts(self, pieces: Iterator[str | Usage]) -> Generator[str, None, None]:
-        """The backbone's text alone; what it says of its usage is kept."""
+    def texts(self, pieces: Iterator[str | Region | Usage]) -> Generator[str, None, None]:
+        """The backbone's text alone; its regions and what it says of its usage are kept."""
         with closing(closable(pieces)) as source:
             for piece in source:
                 if isinstance(piece, Usage):
                     self.usage = piece
+                elif isinstance(piece, Region):
+                    self.regions.append(piece)
                 else:
                     yield piece
 
@@ -186,7 +190,7 @@ class _Clock:
         made = {**origin, "timings": timings}
         if self.usage is not None:
             made["usage"] = dataclasses.asdict(self.usage)
-        return Done(timings, made, self.usage)
+        return Done(timings, made, self.usage, tuple(self.regions))
 
 
 class Cascade:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mmcli.mel import Mel, MelFacts
     from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
+    from mmcli.places import Region
 
 ROLES = ("vad", "diarize", "stt", "backbone", "tts", "vocoder", "e2e")
 
@@ -275,11 +276,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a turn: seconds by stage, what made the result, and what the backbone says of its answer."""
+    """The end of a turn: seconds by stage, what made the result, what the backbone says of its answer, the places in it."""
 
     timings: Mapping[str, float]
     provenance: Mapping[str, Any]
     usage: Usage | None = None
+    regions: tuple[Region, ...] = ()
 
 
 Event = Heard | Said | Spoke | Done
@@ -338,8 +340,8 @@ class Backbone(Protocol):
         """
         ...
 
-    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
-        """The answer to the last message, in pieces of text that joined make the whole; last, where it is known, Usage."""
+    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Region | Usage]:
+        """The answer to the last message in pieces of text; last, where known, the regions that it names, and Usage."""
         ...
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,6 +57,15 @@ Schema = Annotated[
 SchemaMulti = Annotated[
     str | None,
     _option("--schema-multi", "The same for a list of such.", _ANSWERING, metavar="FILE|JSON|FIELDS"),
+]
+Draw = Annotated[
+    Path | None,
+    _option(
+        "--draw",
+        "The first picture with the places that the answer names drawn on it, as png, jpg or webp.",
+        _ANSWERING,
+        metavar="FILE",
+    ),
 ]
 Detail = Annotated[
     str | None,

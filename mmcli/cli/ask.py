@@ -69,6 +69,7 @@ def ask(
     stop: answering.Stop = None,
     schema: answering.Schema = None,
     schema_multi: answering.SchemaMulti = None,
+    draw: answering.Draw = None,
     detail: answering.Detail = None,
     continue_: remembering.Continue = False,
     cid: remembering.Cid = None,
@@ -100,6 +101,7 @@ def ask(
     names = common.expanded(names)
     examples = tuple((opener(name), answer) for name, answer in map(_example, example or []))
     turn = Turn(text=question, system=system or "", examples=examples)
+    answering.check_draw(draw, each=each)
     if each:
         if record is not None:
             raise UsageError("--each asks anew about each attachment, and goes on with no conversation")
@@ -109,7 +111,8 @@ def ask(
     turn = replace(turn, attachments=tuple(map(opener, names)), system=dialog.system)
     common.check_flags(turn, context.params)
     check_turn(spec, catalogue, turn)
-    former = [attachment for exchange in dialog.exchanges for attachment in exchange.turn.attachments]
+    former = [attachment for exchange in reversed(dialog.exchanges) for attachment in exchange.turn.attachments]
+    picture = answering.picture_to_draw(draw, [*turn.attachments, *former])
     roles = roles_for(spec, catalogue, common.all_of(turn), unknown=bool(former))
     cascade: Any = build(spec, catalogue, roles)
     log, before = remembering.log_of(record, no_log, catalogue), len(dialog.exchanges)
@@ -121,12 +124,15 @@ def ask(
     answer = _read(text, spec)
     if as_json:
         result = {"question": question, "attachments": shown, "answer": answer, "conversation": log.id}
+        result["regions"] = [answering.record_of(region) for region in done.regions]
         ui.write_json({**result, "provenance": done.provenance})
     else:
         if no_stream:
             ui.write(visible(text))
         if not text.endswith("\n"):
             ui.write("\n")
+    if draw is not None and picture is not None:
+        answering.draw_regions(draw, picture, done.regions)
     if usage:
         ui.note_usage(done)
 
@@ -178,14 +184,19 @@ def _answer(answered: Generator[Event, None, None], *, show: bool) -> tuple[str,
 
     pieces: list[str] = []
     done = Done({}, {})
-    with closing(answered) as events:
-        for event in events:
-            if isinstance(event, Said):
-                pieces.append(event.text)
-                if show:
-                    ui.write(visible(event.text))
-            elif isinstance(event, Done):
-                done = event
+    try:
+        with closing(answered) as events:
+            for event in events:
+                if isinstance(event, Said):
+                    pieces.append(event.text)
+                    if show:
+                        ui.write(visible(event.text))
+                elif isinstance(event, Done):
+                    done = event
+    except MmcliError:
+        if show and pieces and ui.is_terminal():  # the error stands on a line of its own
+            ui.write("\n")
+        raise
     return "".join(pieces), done
 
 
@@ -233,6 +244,8 @@ def _each(items: _Items, spec: PipelineSpec, catalogue: Catalogue, *, as_json: b
             record["source"] = _shown(name, attachment)
             text, done = _answer(cascade.run(replace(items.turn, attachments=(attachment,))), show=False)
             record["answer"] = _read(text, spec)
+            if done.regions:
+                record["regions"] = [answering.record_of(region) for region in done.regions]
             if done.usage is not None:
                 record["usage"] = asdict(done.usage)
             if as_json:

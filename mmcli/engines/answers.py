@@ -1,18 +1,24 @@
-"""What backbones have in common in how their answers end: before a stop string, and as a document that a schema allows."""
+"""What backbones have in common in their answers: the end before a stop string, documents of a schema, places in pictures."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from mmcli.errors import EngineError, MmcliError, UsageError
-from mmcli.stages import Usage
+from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError
+from mmcli.media.regions import SCALES, Shown, parse
+from mmcli.stages import Image, Usage
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from mmcli.catalogue import ModelCard
+    from mmcli.places import Region
+    from mmcli.stages import Conversation
 
 
 def until(pieces: Iterator[str | Usage], stop: tuple[str, ...]) -> Generator[str | Usage, None, None]:
@@ -101,3 +107,33 @@ def check_document(text: str, schema: dict[str, Any], *, whole: bool) -> None:
 
 def _where(error: Any) -> str:
     return f"{error.json_path}: " if error.absolute_path else ""
+
+
+def coordinates(card: ModelCard, default: str | None = None) -> str | None:
+    """What the coordinates in a model's answers count, by the setting of that name. ConfigError for what is no scale."""
+    scale: str | None = card.settings.get("coordinates", default)
+    if scale is not None and scale not in SCALES:
+        raise ConfigError(
+            f"{card.origin}: [models.{card.name}] setting coordinates cannot be {scale!r}",
+            f"known: {', '.join(SCALES)}",
+        )
+    return scale
+
+
+def places(text: str, scale: str | None, conversation: Conversation, side: int | None = None) -> tuple[Region, ...]:
+    """The places that an answer names in the pictures of the newest message that has some.
+
+    These were shown to the model with at most `side` pixels of the longer side.
+    """
+    if scale is None:
+        return ()
+    for message in reversed(conversation.messages):
+        if images := [part for part in message.parts if isinstance(part, Image)]:
+            return parse(text, scale, [_shown(image, side) for image in images])
+    return ()
+
+
+def _shown(image: Image, side: int | None) -> Shown:
+    factor = min(1.0, (side or math.inf) / max(image.width, image.height))
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return Shown(image.source, (image.width, image.height), size)

@@ -1,7 +1,8 @@
 """Deterministic stages without weights: the whole program is tried and its own cost measured with them.
 
 Each takes `settings = { delay_s = 0.1 }` in its catalogue entry and then waits that long before each thing it gives. The
-backbone takes `context`, too: so many words, of all messages together, are the most that it listens to.
+backbone takes `context`, too: so many words, of all messages together, are the most that it listens to; and `coordinates`:
+then it names the places that its own answer does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcli.engines.answers import check_document, coordinates, places, read_schema
 from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError, ContextOverflow, did_you_mean
 from mmcli.stages import Audio, Document, Image, Said, Segment, SpeakerTurn, Spoke, Usage, Video, Voice, Word
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
+    from mmcli.places import Region
     from mmcli.stages import Conversation, Part, Turn, Window
 
 _RATE = 16000
@@ -103,29 +106,36 @@ def _even_words(text: str, start: float, end: float) -> Iterator[Word]:
 
 
 class FakeBackbone(_Fake):
-    """Says back what it was given, word by word."""
+    """Says back what it was given, word by word; with a schema the text alone, which then has to be such a document."""
 
-    settings = ("delay_s", "context")
+    settings = ("delay_s", "context", "coordinates")
 
     def __init__(self, card: ModelCard) -> None:
         super().__init__(card)
+        self._coordinates = coordinates(card)
         self.context = int(card.settings.get("context", sys.maxsize))
 
     def prepare(self, parts: Iterable[Part]) -> None:
         """Nothing takes time here."""
 
-    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
-        refuse_others(options, ("max_new_tokens",), "the fake backbone")
+    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Region | Usage]:
+        refuse_others(options, ("max_new_tokens", "schema"), "the fake backbone")
         prompt = sum(len(message.text.split()) for message in conversation.messages)
         if prompt > self.context:
             raise ContextOverflow("the question", f"has {prompt} words, and the fake backbone hears {self.context}")
         last = conversation.messages[-1]
-        words = " ".join(["You gave me", ", ".join(_describe(part) for part in last.parts) + "."]).split(" ")
-        for index, word in enumerate(words[: options.max_new_tokens]):
+        schema = None if options.schema is None else read_schema(options.schema)
+        given = ", ".join(_describe(part) for part in last.parts)
+        words = (f"You gave me {given}." if schema is None else last.text).split(" ")
+        shown = words[: options.max_new_tokens]
+        for index, word in enumerate(shown):
             self.wait()
             yield word if index == 0 else " " + word
-        shown = min(len(words), options.max_new_tokens)
-        yield Usage(prompt, shown, finish="stop" if shown == len(words) else "length")
+        text = " ".join(shown)
+        if schema is not None:
+            check_document(text, schema, whole=len(shown) == len(words))
+        yield from places(text, self._coordinates, conversation)
+        yield Usage(prompt, len(shown), finish="stop" if len(shown) == len(words) else "length")
 
 
 def _describe(part: Part) -> str:

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _OPENAI = "https://api.openai.com/v1"
-SETTINGS = ("model", "timeout_s", "retries", "api_key_env")
+SETTINGS = ("model", "timeout_s", "retries", "api_key_env", "coordinates")
 _KEY = "OPENAI_API_KEY"
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _CONNECT_S = 10.0

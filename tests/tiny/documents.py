@@ -61,23 +61,14 @@ def got_ocr2(folder: Path) -> None:
 
 
 _FLORENCE_TASKS: dict[str, Any] = {
-    "NUM_BBOX_HEIGHT_BINS": 16,
-    "NUM_BBOX_WIDTH_BINS": 16,
-    "COORDINATES_HEIGHT_BINS": 16,
-    "COORDINATES_WIDTH_BINS": 16,
-    "PARSE_TASKS": [
-        {
-            "TASK_NAME": "ocr",
-            "PATTERN": r"(.+?)<loc_(\d+)><loc_(\d+)><loc_(\d+)><loc_(\d+)><loc_(\d+)><loc_(\d+)><loc_(\d+)><loc_(\d+)>",
-        },
-        {"TASK_NAME": "phrase_grounding"},
-        {"TASK_NAME": "pure_text"},
-        {"TASK_NAME": "description_with_bboxes"},
-        {"TASK_NAME": "description_with_polygons"},
-        {"TASK_NAME": "polygons"},
-        {"TASK_NAME": "bboxes"},
-        {"TASK_NAME": "description_with_bboxes_or_polygons"},
-    ],
+    "ocr": {"area_threshold": 0.0},
+    "phrase_grounding": {"banned_grounding_tokens": ["it"]},
+    "pure_text": {},
+    "description_with_bboxes": {},
+    "description_with_polygons": {},
+    "polygons": {},
+    "bboxes": {},
+    "description_with_bboxes_or_polygons": {},
 }
 
 

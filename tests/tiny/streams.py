@@ -22,6 +22,7 @@ _CHAT = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 _SPECIALS = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+_PLACES = ["<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"]
 
 
 def _qwen_tokens(tokenizer: Any) -> dict[str, int]:
@@ -36,7 +37,7 @@ def _mrope(*sections: int, **given: Any) -> dict[str, Any]:
 
 
 def qwen2_vl(folder: Path) -> None:
-    tokenizer = parts.new_tokenizer(_SPECIALS)
+    tokenizer = parts.new_tokenizer([*_SPECIALS, *_PLACES])
     vision = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2, "patch_size": 8}
     config = tf.Qwen2VLConfig(
         text_config=parts.text(tokenizer, rope_parameters=_mrope(2, 3, 3)),

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from httpx2 import EventSource
 
-from mmcli.engines.answers import check_document, read_schema, until
-from mmcli.engines.backbone.openai_messages import SIDE, messages, pictures, seen
+from mmcli.engines.answers import check_document, coordinates, places, read_schema, until
+from mmcli.engines.backbone.openai_messages import SIDE, longer_side, messages, pictures, seen
 from mmcli.engines.served import ServedError, Server, Watched, reason
 from mmcli.errors import ConfigError, ContextOverflow, EngineError, MissingModel, MmcliError, UsageError
 from mmcli.stages import Usage
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.options import AnswerOptions
+    from mmcli.places import Region
     from mmcli.stages import Conversation, Part
 
 # A server may load a large model before its first word.
@@ -85,6 +86,7 @@ class OpenAiBackbone:
         self.server = Server(card, "answer", _TIMEOUT_S)
         self._model = self.server.model
         self._encode = functools.lru_cache(_KEPT)(pictures)
+        self._coordinates = coordinates(card)
         self._left_out: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
@@ -93,8 +95,8 @@ class OpenAiBackbone:
         for part in seen(parts):
             self._encode(part, SIDE)
 
-    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
-        """The answer as the server writes it; closing it closes the connection.
+    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Region | Usage]:
+        """The answer as the server writes it, then the places that it names where the card tells what they count; closing it closes the connection.
 
         UsageError for an option or a schema that makes no sense or that the server refuses, MissingModel for a model
         that it has not, ContextOverflow for what is too long for it, EngineError for what else goes wrong; what came before an error stays.
@@ -109,6 +111,7 @@ class OpenAiBackbone:
                 yield piece
         if schema is not None:
             check_document("".join(said), schema, whole=ask.finish != "length")
+        yield from places("".join(said), self._coordinates, conversation, longer_side(options.detail)[0])
 
     # ---------------------------------------------------------------- what is sent
 

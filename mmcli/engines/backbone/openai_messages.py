@@ -42,7 +42,7 @@ def messages(
 
     UsageError for a detail that is none, InputError for a document, a broken picture or more than 10 minutes of sound.
     """
-    side, named = _side(detail)
+    side, named = longer_side(detail)
 
     def parts(message: Message) -> Iterator[dict[str, Any]]:
         for part in message.parts:
@@ -79,7 +79,7 @@ def seen(parts: Iterable[Part]) -> Iterator[Image | Video]:
     return (part for part in parts if isinstance(part, Image | Video))
 
 
-def _side(detail: str | None) -> tuple[int, str | None]:
+def longer_side(detail: str | None) -> tuple[int, str | None]:
     """Most pixels of the longer side, and what the API calls that detail, if it has a word for it."""
     if detail is None:
         return SIDE, None

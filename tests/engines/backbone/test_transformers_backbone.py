@@ -468,7 +468,6 @@ def tidied(engine: TransformersBackbone, written: str, question: str, **options:
 @pytest.mark.parametrize("detail", [None, "16"])
 def test_florence_tells_places_in_pixels_of_the_file(detail: str | None) -> None:
     engine = load("florence2")
-    engine._loaded.processor.post_processor.parse_task_config["description_with_bboxes"] = {}
     said = tidied(engine, "</s><s>boat<loc_0><loc_0><loc_499><loc_999></s>", "<OD>", detail=detail)
     found = json.loads(said)
     assert found["labels"] == ["boat"]

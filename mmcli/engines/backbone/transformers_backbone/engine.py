@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import torch
 
 from mmcli import store
 from mmcli.engines import torch_runtime
-from mmcli.engines.backbone.transformers_backbone import generation, loading, reuse, writing
+from mmcli.engines.backbone.transformers_backbone import generation, loading, places, reuse, writing
 from mmcli.engines.backbone.transformers_backbone.conversations import Prompt, Reader
 from mmcli.engines.backbone.transformers_backbone.prompts import PLAIN_STOP
 from mmcli.engines.options import refuse_others
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard
     from mmcli.engines.backbone.transformers_backbone.families import Family
     from mmcli.options import AnswerOptions, Runtime
+    from mmcli.places import Region
     from mmcli.stages import Conversation, Part
 
 _LOG = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ _WAIT_S = 0.1
 class _Written:
     """What became of an answer."""
 
-    tokens: int = 0
+    ids: list[int] = field(default_factory=list)
     cached: int = 0
     ended: bool = False
 
@@ -82,8 +83,8 @@ class TransformersBackbone:
                 with suppress(InputError):
                     self._reader.decode(part)
 
-    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Usage]:
-        """The answer in pieces, then Usage; closing stops after the token that is being made.
+    def answer(self, conversation: Conversation, options: AnswerOptions) -> Iterator[str | Region | Usage]:
+        """The answer in pieces, then the places that it names, then Usage; closing stops after the token that is being made.
 
         UsageError for options that make no sense or that the model cannot honour, InputError for a part that it cannot
         take or a prompt longer than its context, EngineError where it fails or cuts off a JSON document.
@@ -101,8 +102,11 @@ class TransformersBackbone:
                 yield piece
         if options.schema is not None:
             generation.checked_json(text, not written.ended, prompt.room.answer)
+        with self._translated():
+            named = places.regions(self._loaded, written.ids, prompt)
+        yield from named
         finish = "stop" if written.ended else "length"
-        yield Usage(prompt.room.prompt, written.tokens, written.cached, finish)  # type: ignore[arg-type]
+        yield Usage(prompt.room.prompt, len(written.ids), written.cached, finish)  # type: ignore[arg-type]
 
     def answers(self, conversations: Iterable[Conversation], options: AnswerOptions) -> Iterator[str]:
         """The whole answers to conversations that have nothing to do with each other, in order, several at once.
@@ -199,7 +203,7 @@ class TransformersBackbone:
 
         def counted() -> Iterator[list[int]]:
             for new in tokens:
-                written.tokens += len(new)
+                written.ids += new
                 written.ended = new[-1] in ends
                 yield new[:-1] if written.ended else new
 

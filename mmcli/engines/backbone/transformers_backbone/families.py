@@ -39,6 +39,10 @@ class Family:
     """What the processor gives and `generate` does not take."""
     tidy: tidying.Tidy | None = None
     """What makes text of the raw answer with its special tokens; such an answer comes as a whole."""
+    coordinates: str | None = None
+    """What the coordinates that it writes count, one of media.regions.SCALES; None where it names no places."""
+    marks: tidying.Marks | None = None
+    """What reads places out of the raw answer, where the processor knows how; else media.regions does."""
     classify: bool = False
     """The answer is one of the model's labels: nothing is generated."""
     batch: bool = True
@@ -60,6 +64,7 @@ class Family:
 _TEXT = Family("AutoModelForCausalLM", "AutoTokenizer", prompts.text_chat, images="none")
 _CHAT = Family()
 _VIDEO = Family(video=True)
+_PLACES = Family(video=True, coordinates="0..1000")
 _ONE_SHOT = Family(ask=prompts.bare("{question}"), chat=False, images="one", reuse=False)
 _ANSWERS = replace(_ONE_SHOT, ask=prompts.bare("{question}", "What is in the picture?"))
 _PLAIN_TEXT = ("Llama", "Mistral", "Mixtral", "Gemma", "Gemma2", "Gemma3", "Qwen2", "Qwen2Moe", "Qwen3", "Qwen3Moe")
@@ -78,13 +83,13 @@ FAMILIES: dict[str, Family] = {
     "VideoLlavaForConditionalGeneration": _VIDEO,
     "VideoLlama3ForConditionalGeneration": _VIDEO,
     "MllamaForConditionalGeneration": Family(low={"max_image_tiles": 1}),
-    "Qwen2VLForConditionalGeneration": _VIDEO,
-    "Qwen2_5_VLForConditionalGeneration": _VIDEO,
-    "Qwen3VLForConditionalGeneration": _VIDEO,
-    "Qwen3VLMoeForConditionalGeneration": _VIDEO,
-    "Glm4vForConditionalGeneration": _VIDEO,
-    "InternVLForConditionalGeneration": Family(
-        video=True, low={"crop_to_patches": False}, high={"crop_to_patches": True}
+    "Qwen2VLForConditionalGeneration": _PLACES,
+    "Qwen2_5_VLForConditionalGeneration": Family(video=True, coordinates="pixels"),
+    "Qwen3VLForConditionalGeneration": _PLACES,
+    "Qwen3VLMoeForConditionalGeneration": _PLACES,
+    "Glm4vForConditionalGeneration": _PLACES,
+    "InternVLForConditionalGeneration": replace(
+        _PLACES, low={"crop_to_patches": False}, high={"crop_to_patches": True}
     ),
     "IdeficsForVisionText2Text": Family(
         ask=prompts.idefics, reuse=False, ends=("<end_of_utterance>",), never=("<image>", "<fake_token_around_image>")
@@ -97,9 +102,9 @@ FAMILIES: dict[str, Family] = {
     "Gemma3ForConditionalGeneration": Family(high={"do_pan_and_scan": True}),
     # What it has read is looked at in both directions, so that longer conversations change it.
     "PaliGemmaForConditionalGeneration": replace(
-        _ONE_SHOT, ask=prompts.bare("{question}", "caption en"), drop=("labels",)
+        _ONE_SHOT, ask=prompts.bare("{question}", "caption en"), drop=("labels",), coordinates="0..1024"
     ),
-    "Molmo2ForConditionalGeneration": Family(video=True, low={"max_crops": 1}),
+    "Molmo2ForConditionalGeneration": replace(_PLACES, low={"max_crops": 1}),
     "AriaForConditionalGeneration": Family(low={"split_image": False}, high={"split_image": True}),
     "Emu3ForConditionalGeneration": _CHAT,
     "JanusForConditionalGeneration": Family(
@@ -116,8 +121,21 @@ FAMILIES: dict[str, Family] = {
     "InstructBlipVideoForConditionalGeneration": replace(
         _ONE_SHOT, model="InstructBlipVideoForConditionalGeneration", ask=prompts.frames, video=True, batch=False
     ),
-    "Florence2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.florence, tidy=tidying.florence),
-    "Kosmos2ForConditionalGeneration": replace(_ONE_SHOT, ask=prompts.kosmos, tidy=tidying.kosmos, batch=False),
+    "Florence2ForConditionalGeneration": replace(
+        _ONE_SHOT,
+        ask=prompts.florence,
+        tidy=tidying.florence,
+        coordinates="pixels",
+        marks=tidying.florence_marks,
+    ),
+    "Kosmos2ForConditionalGeneration": replace(
+        _ONE_SHOT,
+        ask=prompts.kosmos,
+        tidy=tidying.kosmos,
+        coordinates="0..1",
+        marks=tidying.kosmos_marks,
+        batch=False,
+    ),
     "GitForCausalLM": replace(_ONE_SHOT, ask=prompts.git, drop=("token_type_ids",), batch=False),
     "ViltForQuestionAnswering": replace(_ANSWERS, model="AutoModelForVisualQuestionAnswering", classify=True),
     "VisionEncoderDecoderModel": replace(

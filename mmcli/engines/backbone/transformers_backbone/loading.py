@@ -16,6 +16,7 @@ import torch
 import transformers
 
 from mmcli.engines import torch_runtime
+from mmcli.engines.answers import coordinates
 from mmcli.engines.backbone.transformers_backbone.families import FAMILIES, REMOTE, Family
 from mmcli.errors import ConfigError, MissingPackage, MmcliError, UsageError, did_you_mean
 from mmcli.families import file_names, read_config
@@ -37,6 +38,7 @@ _SETTINGS: dict[str, type] = {
     "processor": dict,
     "cache_conversations": int,
     "cache_mb": int,
+    "coordinates": str,
 }
 # Read anew from other weights of the checkpoint, or only used in training.
 _EXPENDABLE = ("lm_head.weight", "position_ids", "logit_scale")
@@ -47,7 +49,8 @@ _AUTO = ("AutoModelForImageTextToText", "AutoModelForCausalLM", "AutoModelForVis
 class Loaded:
     """A model in memory with its processor, which for a language model alone is its tokenizer.
 
-    `prompt` is the card's frame for a question, `template` the chat template, None where there is none.
+    `prompt` is the card's frame for a question, `template` the chat template, `coordinates` what those of its answers
+    count, all None where there is none.
     """
 
     card: ModelCard
@@ -57,6 +60,7 @@ class Loaded:
     prompt: str | None = None
     template: str | None = None
     template_values: Mapping[str, Any] = field(default_factory=dict)
+    coordinates: str | None = None
     control_tokens: tuple[str, ...] = ()
 
     @property
@@ -151,6 +155,7 @@ def _ready(loaded: Loaded) -> Loaded:
         prompt=setting(loaded.card, "prompt", None),
         template=template,
         template_values=setting(loaded.card, "template", {}),
+        coordinates=coordinates(loaded.card, loaded.family.coordinates),
         control_tokens=tuple({str(getattr(mark, "content", mark)) for mark in marks if mark and len(str(mark)) > 1}),
     )
 
