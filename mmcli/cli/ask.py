@@ -14,7 +14,7 @@ import typer
 
 from mmcli import ui
 from mmcli.catalogue import AUTO
-from mmcli.cli import answering, common, decoding, remembering
+from mmcli.cli import answering, common, decoding, drawing, remembering
 from mmcli.errors import InputError, MmcliError, UsageError
 from mmcli.text import visible
 
@@ -101,7 +101,7 @@ def ask(
     names = common.expanded(names)
     examples = tuple((opener(name), answer) for name, answer in map(_example, example or []))
     turn = Turn(text=question, system=system or "", examples=examples)
-    answering.check_draw(draw, each=each)
+    drawing.check_draw(draw, each=each)
     if each:
         if record is not None:
             raise UsageError("--each asks anew about each attachment, and goes on with no conversation")
@@ -112,7 +112,7 @@ def ask(
     common.check_flags(turn, context.params)
     check_turn(spec, catalogue, turn)
     former = [attachment for exchange in reversed(dialog.exchanges) for attachment in exchange.turn.attachments]
-    picture = answering.picture_to_draw(draw, [*turn.attachments, *former])
+    picture = drawing.picture_to_draw(draw, [*turn.attachments, *former])
     roles = roles_for(spec, catalogue, common.all_of(turn), unknown=bool(former))
     cascade: Any = build(spec, catalogue, roles)
     log, before = remembering.log_of(record, no_log, catalogue), len(dialog.exchanges)
@@ -124,7 +124,7 @@ def ask(
     answer = _read(text, spec)
     if as_json:
         result = {"question": question, "attachments": shown, "answer": answer, "conversation": log.id}
-        result["regions"] = [answering.record_of(region) for region in done.regions]
+        result["regions"] = [drawing.record_of(region) for region in done.regions]
         ui.write_json({**result, "provenance": done.provenance})
     else:
         if no_stream:
@@ -132,7 +132,7 @@ def ask(
         if not text.endswith("\n"):
             ui.write("\n")
     if draw is not None and picture is not None:
-        answering.draw_regions(draw, picture, done.regions)
+        drawing.draw_regions(draw, picture, done.regions)
     if usage:
         ui.note_usage(done)
 
@@ -245,7 +245,7 @@ def _each(items: _Items, spec: PipelineSpec, catalogue: Catalogue, *, as_json: b
             text, done = _answer(cascade.run(replace(items.turn, attachments=(attachment,))), show=False)
             record["answer"] = _read(text, spec)
             if done.regions:
-                record["regions"] = [answering.record_of(region) for region in done.regions]
+                record["regions"] = [drawing.record_of(region) for region in done.regions]
             if done.usage is not None:
                 record["usage"] = asdict(done.usage)
             if as_json:
