@@ -57,7 +57,8 @@ def chat(
 ) -> None:
     """Talk with a model by typing, about pictures and documents too.
 
-    /help tells the slash words. From a pipe each line is a message, and the exit code is that of the last error.
+    /help tells the slash words. Ctrl+C stops an answer, at the prompt it leaves with 130; Ctrl+D leaves with 0. From a
+    pipe each line is a message, and the exit code is that of the last error.
     """
     from mmcli.chat.loop import Chat
     from mmcli.chat.session import Session

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mmcli.history.records import Entry, Record
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 _TITLE = 60
 Most = Annotated[int, typer.Option("--number", "-n", min=1, help="At most so many.")]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _PANEL = "Conversation"
 
 Continue = Annotated[
-    bool, typer.Option("--continue", "-c", help="Go on with the last conversation.", rich_help_panel=_PANEL)
+    bool,
+    typer.Option("--continue", "-c", help="Go on with the last conversation and its model.", rich_help_panel=_PANEL),
 ]
 Cid = Annotated[
     str | None,
