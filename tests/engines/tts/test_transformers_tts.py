@@ -142,7 +142,7 @@ def _dia(folder: Path) -> torch.Tensor:
     model = tf.DiaForConditionalGeneration.from_pretrained(folder)
     given = processor(text=[f"[S1] {TEXT}"], padding=False)
     torch.manual_seed(7)
-    frames = int((2.0 + 0.2 * len(TEXT)) * 44100 / 512)
+    frames = int((2.0 + 0.2 * len(TEXT)) * 44100 / 8**4)
     return processor.batch_decode(model.generate(**given, max_new_tokens=frames))[0]
 
 

@@ -239,7 +239,7 @@ def dia(folder: Path, *, codec_inside: bool = True) -> None:
 
 def dac(folder: Path) -> None:
     config = tf.DacConfig(
-        encoder_hidden_size=4, decoder_hidden_size=32, downsampling_ratios=[2, 4, 8, 8], upsampling_ratios=[8, 8, 4, 2],
+        encoder_hidden_size=4, decoder_hidden_size=32, downsampling_ratios=[8, 8, 8, 8], upsampling_ratios=[8, 8, 8, 8],
         n_codebooks=9, codebook_size=1024, codebook_dim=4, sampling_rate=44100,
     )  # fmt: skip
     torch.manual_seed(4)
@@ -254,7 +254,7 @@ def speecht5(folder: Path, *, embeddings: bool = True) -> None:
     tf.SpeechT5Processor(tf.SpeechT5FeatureExtractor(), tokenizer).save_pretrained(folder)
     config = tf.SpeechT5Config(
         vocab_size=len(tokenizer), hidden_size=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=80, reduction_factor=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=80, reduction_factor=10,
         speech_decoder_prenet_units=16, speech_decoder_postnet_units=8, speech_decoder_postnet_layers=1,
         speaker_embedding_dim=8, max_text_positions=60, positional_dropout=0.0,
     )  # fmt: skip

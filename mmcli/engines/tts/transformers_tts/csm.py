@@ -18,7 +18,7 @@ _SPEAKERS = 2
 
 
 class Csm:
-    """It draws at random: speakers are numbers that only mean another one."""
+    """It draws at random: speakers are numbers that only mean another one, and each sentence may have a voice of its own."""
 
     longest = 250
 

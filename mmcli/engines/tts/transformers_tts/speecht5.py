@@ -16,13 +16,7 @@ import torch
 from mmcli.engines import torch_runtime
 from mmcli.engines.options import refuse_others
 from mmcli.engines.tts.transformers_tts import facts
-from mmcli.engines.tts.transformers_tts.loading import (
-    Source,
-    choose_voice,
-    drawing,
-    drawn_seed,
-    language,
-)
+from mmcli.engines.tts.transformers_tts.loading import Source, choose_voice, drawing, drawn_seed, language
 from mmcli.errors import ConfigError, UsageError
 from mmcli.mel import Mel
 from mmcli.stages import Voice
