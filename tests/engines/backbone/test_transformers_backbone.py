@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import PIL.Image
 import pytest
@@ -239,8 +240,8 @@ def test_an_answer_ends_before_a_stop_string_and_says_so(loaded: Loader) -> None
         ({"repetition_penalty": 0.0}, "--repetition-penalty"),
         ({"max_new_tokens": 0}, "--max-tokens"),
         ({"stop": ("",)}, "--stop"),
-        ({"schema": "{"}, "--schema is no JSON"),
-        ({"schema": '{"type": "nonsense"}'}, "--schema cannot be followed"),
+        ({"schema": "{"}, "the schema is not JSON"),
+        ({"schema": '{"type": "nonsense"}'}, "the schema is no JSON schema"),
         ({"detail": "fine"}, "--detail"),
     ],
 )
@@ -260,8 +261,39 @@ def test_with_a_schema_the_answer_is_a_document_that_it_allows(name: str, loaded
     assert usage.finish == "stop"
 
 
+NESTED = {
+    "type": "object",
+    "properties": {
+        "größe": {"enum": ["klein", "groß", "大きい"]},
+        "parts": {
+            "type": "array",
+            "minItems": 2,
+            "maxItems": 2,
+            "items": {
+                "type": "object",
+                "properties": {"kind": {"const": "é"}, "there": {"type": "boolean"}},
+                "required": ["kind", "there"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["größe", "parts"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "schema", [NESTED, {"type": "array", "items": {"enum": ["a", 1, None]}, "minItems": 1, "maxItems": 3}]
+)
+def test_documents_may_be_nested_lists_and_of_any_script(schema: dict[str, Any], loaded: Loader) -> None:
+    text, usage = answer(loaded("llava"), asked(picture(1), QUESTION), schema=json.dumps(schema), max_new_tokens=200)
+    jsonschema.validate(json.loads(text), schema)
+    assert usage.finish == "stop"
+    assert text.isascii() or "größe" in text
+
+
 def test_a_document_that_was_cut_off_is_an_error_that_names_the_flag(loaded: Loader) -> None:
-    with pytest.raises(EngineError, match=r"cut off after 4 tokens; .*--max-tokens"):
+    with pytest.raises(EngineError, match=r"cut off before its document was whole; .*--max-tokens"):
         answer(loaded("llava"), asked(QUESTION), schema=SCHEMA, max_new_tokens=4)
 
 

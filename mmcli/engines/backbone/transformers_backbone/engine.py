@@ -14,6 +14,7 @@ import torch
 
 from mmcli import store
 from mmcli.engines import torch_runtime
+from mmcli.engines.answers import check_document, read_schema
 from mmcli.engines.backbone.transformers_backbone import generation, loading, places, reuse, writing
 from mmcli.engines.backbone.transformers_backbone.conversations import Prompt, Reader
 from mmcli.engines.backbone.transformers_backbone.prompts import PLAIN_STOP
@@ -101,7 +102,7 @@ class TransformersBackbone:
                 text += piece
                 yield piece
         if options.schema is not None:
-            generation.checked_json(text, not written.ended, prompt.room.answer)
+            check_document(text, read_schema(options.schema), whole=written.ended)
         with self._translated():
             named = places.regions(self._loaded, written.ids, prompt)
         yield from named
@@ -256,7 +257,7 @@ class TransformersBackbone:
             tokens = _row(steps, row, generation.ends(self._loaded))
             texts.append("".join(self._texts(tokens, alone, options, written)))
             if options.schema is not None:
-                generation.checked_json(texts[-1], not written.ended, prompt.room.answer)
+                check_document(texts[-1], read_schema(options.schema), whole=written.ended)
         return texts
 
     def _labels(self, prompt: Prompt) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import torch
 from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from mmcli.errors import EngineError, MissingPackage, UsageError
+from mmcli.engines.answers import read_schema
+from mmcli.errors import MissingPackage, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ _SAMPLING = ("temperature", "top_p", "top_k", "min_p")
 
 
 def check(options: AnswerOptions) -> None:
-    """UsageError for a value out of its range or a schema that is no JSON."""
+    """UsageError for a value out of its range or a schema that is none."""
     if options.max_new_tokens < 1:
         raise UsageError(f"--max-tokens is at least 1, not {options.max_new_tokens}")
     for name, (low, high) in _RANGES.items():
@@ -42,10 +42,7 @@ def check(options: AnswerOptions) -> None:
     if any(not stop for stop in options.stop):
         raise UsageError("--stop cannot be empty")
     if options.schema is not None:
-        try:
-            json.loads(options.schema)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"--schema is no JSON ({error})") from error
+        read_schema(options.schema)
 
 
 def arguments(loaded: Loaded, options: AnswerOptions) -> dict[str, Any]:
@@ -163,15 +160,3 @@ def room(loaded: Loaded, inputs: dict[str, Any], options: AnswerOptions) -> Room
     prompt = begun if "input_ids" not in inputs else int(inputs["input_ids"].shape[-1])
     left = options.max_new_tokens if context is None else min(options.max_new_tokens, context - begun)
     return Room(prompt, left, context)
-
-
-def checked_json(text: str, cut: bool, most: int) -> None:
-    """EngineError where an answer under a schema is not a whole document."""
-    try:
-        json.loads(text)
-    except ValueError as error:
-        if cut:
-            raise EngineError(
-                f"the JSON document was cut off after {most} tokens", "give more with --max-tokens"
-            ) from error
-        raise EngineError(f"the model wrote no whole JSON document ({error})") from error
