@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/ask.py [--quick]
 
-A LLaVA of 80 million parameters is built with random weights that say whole words: 576 tokens for a picture, as LLaVA-1.5 has
+A LLaVA of about 80 million parameters is built with random weights that say whole words: 576 tokens for a picture, as LLaVA-1.5 has
 it. All sides load the same folder, decode greedily in float32 on the processor with the same number of threads, and must
 give the same answers. Three claims:
 
