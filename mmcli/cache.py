@@ -1,4 +1,4 @@
-"""Where the cache of the Hugging Face Hub keeps a model on this machine.
+"""Where the caches of the Hugging Face Hub and of Coqui TTS keep a model on this machine.
 
 Its layout is public and shared with every other tool: models--ORG--NAME/ holds refs/BRANCH (a file with the commit),
 snapshots/COMMIT/FILE (links) and blobs/HASH (the content; a git SHA-1, or a SHA-256 for large files). Here it is only
@@ -16,10 +16,16 @@ from pathlib import Path
 from mmcli.errors import ConfigError
 
 SCHEME = "hf:"
+COQUI = "coqui:"
+FETCHED = (SCHEME, COQUI)
+"""Schemes of the models that `mmcli models pull` fetches."""
 DEFAULT_REVISION = "main"
 # Both become names of folders, so nothing that leads out of the cache may pass.
 _REPO = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"\w[\w./-]{0,250}", re.ASCII)
+_RELEASE = re.compile(
+    r"(?P<name>(tts|vocoder)_models(/\w[\w.-]*){3})(@(?P<tag>\w[\w.-]*))?(#sha256=(?P<hash>[0-9a-f]{64}))?", re.ASCII
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 MANIFEST_SCHEMA = 1
 
@@ -95,3 +101,29 @@ def parse(source: str, revision: str = "") -> tuple[str, str]:
     if not _REVISION.fullmatch(wanted) or ".." in wanted:
         raise ConfigError(f'"{wanted}" is no revision of {repo}', "name a branch, a tag or a commit")
     return repo, wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A model that the project Coqui TTS published: its name, the release it is in ("" for unknown), its archive's hash."""
+
+    name: str
+    tag: str
+    sha256: str | None
+
+    @property
+    def folder(self) -> Path:
+        """Where Coqui TTS itself keeps and looks for it: TTS_HOME, XDG_DATA_HOME or ~/.local/share."""
+        home = os.environ.get("TTS_HOME") or os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+        return Path(os.path.expanduser(home)) / "tts" / self.name.replace("/", "--")
+
+
+def parse_release(source: str, revision: str = "") -> Release:
+    """`coqui:KIND/LANGUAGE/DATASET/MODEL`, with `@TAG` where `revision` names no release, and perhaps `#sha256=HASH`.
+
+    ConfigError for what is no name of a release.
+    """
+    found = _RELEASE.fullmatch(source.removeprefix(COQUI))
+    if found is None or ".." in source:
+        raise ConfigError(f'"{source}" names no model of Coqui TTS', "write coqui:tts_models/en/ljspeech/vits")
+    return Release(found["name"], found["tag"] or revision, found["hash"])

@@ -123,6 +123,10 @@ def unlisted(name: str) -> ModelCard | None:
         if folder is None or (families.CONFIG in to_come and not (folder / families.CONFIG).is_file()):
             raise MissingModel(f'model "{name}" is not on this machine', f"mmcli models pull {name}")
         source = f"{cache.SCHEME}{repo}"
+    elif name.startswith(cache.COQUI):
+        folder, revision, to_come, source = cache.parse_release(name).folder, "", {}, name
+        if not folder.is_dir():
+            raise MissingModel(f'model "{name}" is not on this machine', f"mmcli models pull {name}")
     elif name.startswith(("http://", "https://")):
         raise ConfigError("the address of a server is no name of a model", f"mmcli models add MYNAME {name}")
     elif "/" in name or Path(name).is_dir():

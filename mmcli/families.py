@@ -217,6 +217,19 @@ FAMILIES |= dict.fromkeys(
     _SPEAKER,
 )
 
+# Coqui's models, recognised by config.json's `model`; XTTS has files of its own.
+COQUI_XTTS, COQUI_VOICE, COQUI_VOCODER, HIFI_GAN = "Coqui XTTS", "Coqui TTS", "Coqui vocoder", "HiFi-GAN"
+_COQUI_ALSO = ("speaker*", "language_ids.json", "scale_stats.npy", "*.pth.tar", "config_se.json", "model_se.pth")
+FAMILIES |= {
+    COQUI_XTTS: Family(
+        "tts", "coqui", ("text",), ("audio",), needs=(CONFIG, "model.pth", "vocab.json"), also=("speakers_xtts.pth",)
+    ),
+    COQUI_VOICE: Family("tts", "coqui", ("text",), ("audio",), needs=(CONFIG, "*.pth*"), also=_COQUI_ALSO),
+    COQUI_VOCODER: Family("vocoder", "coqui-vocoder", (), ("audio",), needs=(CONFIG, "*.pth*"), also=_COQUI_ALSO),
+    HIFI_GAN: Family("vocoder", "coqui-vocoder", (), ("audio",), needs=(CONFIG, "g*")),
+}
+_COQUI_VOCODERS = ("hifigan", "melgan", "univnet", "parallel_wavegan", "wavernn", "wavegrad")
+
 # What CTranslate2 writes into the config.json of a Whisper model, and of no other.
 _CTRANSLATE2_WHISPER = ("alignment_heads", "lang_ids", "suppress_ids_begin")
 
@@ -264,9 +277,19 @@ def family_name(config: Mapping[str, Any], names: Collection[str]) -> str | None
     architectures = config.get("architectures")
     if isinstance(architectures, list):
         return next((name for name in architectures if isinstance(name, str) and name in FAMILIES), None)
+    if "upsample_rates" in config and "num_mels" in config:
+        return HIFI_GAN
+    if isinstance(config.get("audio"), dict) and isinstance(config.get("model", config.get("generator_model")), str):
+        return _coqui_name(str(config.get("model", config.get("generator_model"))).lower())
     if "model.bin" in names and any(key in config for key in _CTRANSLATE2_WHISPER):
         return "CTranslate2 Whisper"
     return None
+
+
+def _coqui_name(model: str) -> str:
+    if model == "xtts":
+        return COQUI_XTTS
+    return COQUI_VOCODER if any(name in model for name in _COQUI_VOCODERS) else COQUI_VOICE
 
 
 def recognise(config: Mapping[str, Any], names: Collection[str]) -> Family | None:

@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mmcli import __version__, cache, families, store
+from mmcli import __version__, cache, download, families, store
 from mmcli.errors import MissingModel, MmcliError, OutputError, UsageError
 from mmcli.media.files import atomic_path, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-_TRIES = 3
-"""Attempts in a row that bring not one byte, after which a download is given up."""
-_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +159,7 @@ class Hub:
                 advance(facts.size or 0)
                 return
             partial = blob.with_name(f"{blob.name}{store.PARTIAL}")
-            self._grow(self._url(repository, name), partial, facts.size or 0, advance)
+            download.grow(self._url(repository, name), partial, facts.size or 0, advance, self._headers)
             if store.digest(partial, facts.hash) != facts.hash:
                 partial.unlink()
                 raise MmcliError(
@@ -172,51 +167,6 @@ class Hub:
                     "the same command fetches it again",
                 )
             partial.replace(blob)
-
-    def _grow(self, url: str, partial: Path, size: int, advance: Callable[[int], None]) -> None:
-        """Fetch until the file has its size, going on where it stopped, also where an earlier process stopped."""
-        import httpx2
-        from huggingface_hub.errors import HfHubHTTPError
-
-        partial.touch()
-        if partial.stat().st_size > size:
-            os.truncate(partial, 0)
-        advance(partial.stat().st_size)
-        fruitless = 0
-        while (before := partial.stat().st_size) < size:
-            try:
-                self._stream(url, partial, size, advance)
-            except (httpx2.TransportError, HfHubHTTPError) as error:
-                refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
-                fruitless = 0 if partial.stat().st_size > before else fruitless + 1
-                if refused or fruitless == _TRIES:
-                    raise
-                time.sleep(_PAUSE_S)
-
-    def _stream(self, url: str, partial: Path, size: int, advance: Callable[[int], None]) -> None:
-        import httpx2
-
-        done = partial.stat().st_size
-        headers = {**self._headers, "Accept-Encoding": "identity"}
-        if done:
-            headers["Range"] = f"bytes={done}-"
-        with self._library.get_session().stream("GET", url, headers=headers, timeout=self.timeout_s) as response:
-            self._library.hf_raise_for_status(response)
-            with partial.open("r+b") as file:
-                if response.status_code != 206:
-                    advance(-done)
-                    done = 0
-                    file.truncate(0)
-                file.seek(done)
-                for chunk in response.iter_bytes():
-                    done += len(chunk)
-                    if done > size:
-                        file.truncate(0)
-                        raise MmcliError(f"{url}: is longer than the hub said")
-                    file.write(chunk)
-                    advance(len(chunk))
-        if done < size:
-            raise httpx2.RemoteProtocolError("the connection ended too early")
 
 
 # ---------------------------------------------------------------- what the hub says

@@ -9,20 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmcli import cache, families
 from mmcli.errors import ConfigError, MissingModel, MissingPackage, OutputError, UsageError
-from mmcli.media.files import atomic_path
+from mmcli.media.files import atomic_path, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mmcli.catalogue import ModelCard
 
-SCHEMES = ("embedded", "path", "hf")
+SCHEMES = ("embedded", "path", "hf", "coqui")
 SERVED = ("http", "https")
 """Schemes of a source that is the address of a server: nothing of it lies on this machine."""
 _CHUNK = 1 << 20
@@ -62,7 +63,7 @@ def locate(card: ModelCard) -> Path:
         if gaps:
             raise _lacking(card, folder, gaps)
         return folder
-    if scheme == "hf":
+    if scheme in ("hf", "coqui"):
         return _locate_snapshot(card)
     raise ConfigError(
         f'{card.origin}: [models.{card.name}] source "{card.source}" is none of {", ".join(f"{s}:" for s in SCHEMES)}'
@@ -80,15 +81,17 @@ def _lacking(card: ModelCard, folder: Path, gaps: tuple[str, ...]) -> MissingMod
 
 
 def snapshot(card: ModelCard) -> Path | None:
-    """The folder of a model in the hub's cache, whole or not; None where there is none, or it is no model of the hub."""
+    """The folder of a model that was fetched, whole or not; None where there is none, or it is not for fetching."""
+    if card.source.startswith(cache.COQUI):
+        release = cache.parse_release(card.source, card.revision)
+        return release.folder if release.folder.is_dir() else None
     if not card.source.startswith(cache.SCHEME):
         return None
     return cache.snapshot(*cache.parse(card.source, card.revision))
 
 
 def _locate_snapshot(card: ModelCard) -> Path:
-    repo, revision = cache.parse(card.source, card.revision)
-    folder = cache.snapshot(repo, revision)
+    folder = snapshot(card)
     mend = f"mmcli models pull {card.name}"
     if folder is None:
         raise MissingModel(f'model "{card.name}" is not on this machine', mend)
@@ -195,7 +198,7 @@ def discard(folder: Path, name: str) -> None:
 def check_removable(card: ModelCard) -> None:
     """UsageError for what is not in the hub's cache, MissingModel where there is nothing to remove."""
     scheme, _, place = card.source.partition(":")
-    if scheme != "hf":
+    if scheme not in ("hf", "coqui"):
         where = (
             f"comes with the Python package {place}" if scheme == "embedded" else f"lies in {place}, a folder of yours"
         )
@@ -214,7 +217,19 @@ def remove(card: ModelCard) -> int:
     check_removable(card)
     folder = snapshot(card)
     assert folder is not None
+    if card.source.startswith(cache.COQUI):
+        return _remove_folder(folder)
     return _remove_partials(folder.parent.parent / "blobs") + _remove_snapshot(folder)
+
+
+def _remove_folder(folder: Path) -> int:
+    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    try:
+        shutil.rmtree(folder)
+        cache.manifest_path(folder).unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(str(folder), error) from error
+    return freed
 
 
 def _remove_partials(blobs: Path) -> int:

@@ -53,7 +53,7 @@ QUESTION = package_data("samples") / "question-receipt.flac"
 
 # What comes with a package, and for the engines whose weights come from a hub a small model of our own.
 CARDS = {
-    **{card.name: card for card in read_catalogue().models.values() if not card.source.startswith("hf:")},
+    **{card.name: card for card in read_catalogue().models.values() if not card.source.startswith(("hf:", "coqui:"))},
     "micro-whisper": read_catalogue().model(str(MODEL), "stt"),
 }
 
@@ -71,6 +71,8 @@ def _names(role: str) -> list[str]:
 
 # These need torch or a server; tests/engines/ holds them to the same promises.
 ELSEWHERE = {
+    "coqui",
+    "coqui-vocoder",
     "transformers-stt",
     "transformers-tts",
     "transformers-vocoder",

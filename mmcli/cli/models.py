@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,7 +106,9 @@ def _state(card: ModelCard) -> str:
 
 # ---------------------------------------------------------------- fetching, checking, deleting
 
-NamesArgument = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of models, or hf:ORG/NAME.")]
+NamesArgument = Annotated[
+    list[str], typer.Argument(metavar="NAME", help="Names of models, hf:ORG/NAME or coqui:KIND/LANGUAGE/DATASET/MODEL.")
+]
 
 
 @app.command()
@@ -123,11 +126,14 @@ def pull(
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
 ) -> None:
-    """Fetch models from the Hugging Face Hub, once; afterwards they need no network.
+    """Fetch models from the Hugging Face Hub or from Coqui TTS, once; afterwards they need no network.
 
-    They go to the hub's ordinary cache, which other tools share. What was interrupted goes on where it stopped.
+    They go where other tools look for them too: the hub's ordinary cache, Coqui's own folder. What was interrupted goes
+    on where it stopped. A model that needs a vocoder brings its own.
     """
     catalogue = read_catalogue(config)
+    cards = [catalogue.models[name] for name in names if name in catalogue.models]
+    names = [*names, *(card.vocoder for card in cards if card.vocoder)]
 
     def fetch(name: str) -> None:
         card = _card(catalogue, name)
@@ -153,8 +159,10 @@ def _each(names: Sequence[str], work: Callable[[str], None]) -> None:
 
 def _card(catalogue: Catalogue, name: str) -> ModelCard:
     """The entry of a name; for a model of the hub that need not be here, one without role and engine."""
-    if name in catalogue.models or not name.startswith(cache.SCHEME):
+    if name in catalogue.models or not name.startswith(cache.FETCHED):
         return catalogue.model(name)
+    if name.startswith(cache.COQUI):
+        return ModelCard(name=name, role="", engine="", source=name)
     repo, revision = cache.parse(name)
     return ModelCard(name=name, role="", engine="", source=f"{cache.SCHEME}{repo}", revision=revision)
 
@@ -167,7 +175,7 @@ def _pull(card: ModelCard, token: str | None, *, accepted: bool, quiet: bool, ag
     if store.is_served(card):
         tell(f"{card.name} needs no fetching: it runs on a server")
         return
-    if not card.source.startswith(cache.SCHEME):
+    if not card.source.startswith(cache.FETCHED):
         tell(f"{card.name} needs no fetching: {store.locate(card)}")
         return
     if not again:
@@ -177,12 +185,13 @@ def _pull(card: ModelCard, token: str | None, *, accepted: bool, quiet: bool, ag
             pass
         else:
             return
+    if card.source.startswith(cache.COQUI):
+        _pull_release(card, accepted=accepted, tell=tell)
+        return
     repo, revision = cache.parse(card.source, card.revision)
     hub = Hub(token)
     found = hub.describe(repo, revision)
-    terms = card.license or found.license
-    if not accepted and not families.is_free(terms):
-        raise UsageError(f"{card.name}: its licence ({terms}) sets conditions, see {found.page}", "--accept-licence")
+    _check_licence(card, card.license or found.license, found.page, accepted=accepted)
     engine = card.engine
     if not engine:
         family = families.recognise(hub.config(found), found.files)
@@ -194,6 +203,25 @@ def _pull(card: ModelCard, token: str | None, *, accepted: bool, quiet: bool, ag
     tell(f"{card.name}: {len(plan.files)} files, {ui.size(whole)}, commit {found.commit}: {folder}")
     if not engine:
         tell(f"no engine is known for it; mmcli models add MYNAME {card.name} --role ROLE --engine ENGINE names one")
+
+
+def _check_licence(card: ModelCard, terms: str, page: str, *, accepted: bool) -> None:
+    # Coqui's own word for having read its licence, which its program asks for on a terminal.
+    agreed = terms.upper().startswith("CPML") and os.environ.get("COQUI_TOS_AGREED") == "1"
+    if not (accepted or agreed or families.is_free(terms)):
+        raise UsageError(f"{card.name}: its licence ({terms}) sets conditions, see {page}", "--accept-licence")
+
+
+def _pull_release(card: ModelCard, *, accepted: bool, tell: Callable[[str], None]) -> None:
+    from mmcli import releases
+
+    release = cache.parse_release(card.source, card.revision)
+    terms = card.license or releases.license_of(release) or "unknown"
+    _check_licence(card, terms, "the page of Coqui TTS", accepted=accepted)
+    archive = releases.find(release)
+    with ui.transfer(card.name, archive.size) as advance:
+        folder = releases.fetch(archive, advance)
+    tell(f"{card.name}: {ui.size(archive.size)}, {release.tag or 'the release of its list'}: {folder}")
 
 
 @app.command()
@@ -257,14 +285,15 @@ def verify(
             for file in broken:
                 store.discard(folder, file)
             # The very commit that is here, whatever its branch has become.
-            pinned = dataclasses.replace(card, revision=folder.name)
+            hub = card.source.startswith(cache.SCHEME)
+            pinned = dataclasses.replace(card, revision=folder.name) if hub else card
             _pull(pinned, hf_token, accepted=True, quiet=quiet, again=True)
         store.locate(card)
 
-    here = [card.name for card in catalogue.models.values() if card.source.startswith(cache.SCHEME)]
+    here = [card.name for card in catalogue.models.values() if card.source.startswith(cache.FETCHED)]
     chosen = names or [name for name in here if store.snapshot(catalogue.models[name]) is not None]
     if not chosen and not quiet:
-        ui.note("no model of the hub is here; mmcli models pull NAME fetches one")
+        ui.note("no model that was fetched is here; mmcli models pull NAME fetches one")
     try:
         _each(chosen, examine)
     finally:

@@ -214,7 +214,7 @@ def test_more_bytes_than_announced_are_refused(models: Run, hub: Hub, home: Path
     hub.wrong["model.bin"] = BIN + b"more"
     ended = models("pull", NAME)
     assert (ended.code, len(ended.notes)) == (1, 1)
-    assert "longer than the hub said" in ended.err
+    assert "longer than the server said" in ended.err
     assert sum(path.stat().st_size for path in _partials(home)) == 0
 
 

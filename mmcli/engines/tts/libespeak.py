@@ -33,6 +33,7 @@ _BUFFER_MS = 100
 _DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
 _ENDPAUSE = 0x1000
+_IPA = 0x02
 _PARAMETER_RATE, _PARAMETER_PITCH, _PARAMETER_RANGE = 1, 3, 4
 # The library keeps the path of its data in 160 bytes and cuts a longer one.
 _MAX_DATA_PATH = 159
@@ -85,6 +86,7 @@ class _Library:
             raise MissingPackage(f"espeak: there is no library at {path}", _REINSTALL)
         try:
             self.lib = ctypes.CDLL(path)
+            self.lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
             self.lib.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
             self._data = _data_folder()
             rate = self.lib.espeak_Initialize(
@@ -130,6 +132,15 @@ class _Library:
         if failed:
             raise EngineError(f"espeak: the voice {voice.decode()} failed with status {failed}", _REINSTALL)
         return self._blocks
+
+    def phonemes(self, text: bytes, voice: bytes) -> list[str]:
+        if self.lib.espeak_SetVoiceByName(voice):
+            raise EngineError(f"espeak: there is no voice {voice.decode()}")
+        rest = ctypes.c_void_p(ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value)
+        clauses = []
+        while rest.value:
+            clauses.append(self.lib.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _IPA).decode())
+        return clauses
 
 
 def _data_folder() -> Path:
@@ -201,3 +212,9 @@ def synthesize(text: str, voice: str, prosody: Prosody) -> list[NDArray[np.float
     # Surrogates cannot be written in UTF-8 and a NUL would end the text.
     data = text.replace("\0", " ").encode("utf-8", "replace")
     return _WORKER.submit(lambda: _library().synthesize(data, voice.encode(), prosody)).result()
+
+
+def phonemes(text: str, voice: str) -> list[str]:
+    """The text in the International Phonetic Alphabet, clause by clause. EngineError where there is no such voice."""
+    data = text.replace("\0", " ").encode("utf-8", "replace")
+    return _WORKER.submit(lambda: _library().phonemes(data, voice.encode())).result()

@@ -1,0 +1,124 @@
+"""XTTS: speaks seventeen languages with the voice of a recording of a few seconds, and gives sound while it still speaks."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mmcli.engines.tts.coqui.engine import Model
+from mmcli.engines.tts.joined import limited, spoken
+from mmcli.errors import InputError, UsageError
+from mmcli.media.audio import open_audio
+from mmcli.stages import Audio
+from mmcli.text import utterances
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mmcli.catalogue import ModelCard
+    from mmcli.options import SpeakOptions
+
+_REFERENCE_RATE = 22050
+_LEAST_REFERENCE_S = 0.33
+_MAX_CHARACTERS = 250
+
+Latents = tuple[torch.Tensor, torch.Tensor]
+
+
+class Xtts(Model):
+    """The voice is that of --speaker-wav, else --voice, else the first of the model's own speakers."""
+
+    def __init__(self, card: ModelCard, model: Any) -> None:
+        super().__init__(card, model)
+        manager = model.speaker_manager
+        self._speakers = list(manager.speakers) if manager is not None else []
+        self._languages = list(model.config.languages)
+
+    def check(self, options: SpeakOptions) -> None:
+        """As Model.check; UsageError also where no voice is named and the model has none."""
+        self._check_options(options, ("voice", "language", "speed", "seed", "speaker_wav"))
+        if options.speaker_wav and options.voice:
+            raise UsageError("--voice and --speaker-wav both name a voice", "leave one out")
+        if not (options.speaker_wav or self._speakers):
+            raise UsageError(f'model "{self._card.name}" has no voice of its own', "--speaker-wav FILE gives it one")
+
+    def speak(self, sentences: Iterable[str], options: SpeakOptions) -> Iterator[Audio]:
+        """Blocks of about a second, the first while the sentence is still being made.
+
+        UsageError at once for options that cannot be honoured, InputError for a recording that cannot be read or is
+        shorter than a third of a second.
+        """
+        self.check(options)
+        return self._speak(sentences, options, self._latents(options))
+
+    def _speak(self, sentences: Iterable[str], options: SpeakOptions, latents: Latents) -> Iterator[Audio]:
+        language = self._language(options) or self._default_language()
+        longest = int(self._model.tokenizer.char_limits.get(language.split("-")[0], _MAX_CHARACTERS))
+        if options.seed is not None:
+            torch.manual_seed(options.seed)
+        for sentence in spoken(sentences):
+            for text in utterances(sentence, longest):
+                yield from self._stream(text, language, latents, options.speed)
+
+    def _stream(self, text: str, language: str, latents: Latents, speed: float) -> Iterator[Audio]:
+        config = self._model.config
+        rate = int(config.model_args.output_sample_rate)
+        with self._translated():
+            chunks = self._model.inference_stream(
+                text,
+                language,
+                *latents,
+                speed=speed,
+                temperature=config.temperature,
+                length_penalty=config.length_penalty,
+                repetition_penalty=config.repetition_penalty,
+                top_k=config.top_k,
+                top_p=config.top_p,
+            )
+        with closing(chunks):
+            while (chunk := self._next(chunks)) is not None:
+                if len(chunk):
+                    yield Audio(limited(chunk), rate)
+
+    def _next(self, chunks: Iterator[torch.Tensor]) -> Any:
+        with self._lock, self._translated():
+            chunk = next(chunks, None)
+            return None if chunk is None else chunk.float().cpu().numpy()
+
+    def _latents(self, options: SpeakOptions) -> Latents:
+        """What the model keeps of a voice: [1, 32, 1024] for its speech and [1, 512, 1] for its timbre."""
+        if not options.speaker_wav:
+            known = self._model.speaker_manager.speakers[options.voice or self._speakers[0]]
+            return known["gpt_cond_latent"], known["speaker_embedding"]
+        config = self._model.config
+        recordings = [_recording(name, config.max_ref_len) for name in options.speaker_wav]
+        if config.sound_norm_refs:
+            recordings = [recording * (0.75 / recording.abs().max().clamp(min=1e-5)) for recording in recordings]
+        with self._lock, self._translated(), torch.inference_mode():
+            timbres = [self._model.get_speaker_embedding(recording, _REFERENCE_RATE) for recording in recordings]
+            speech = self._model.get_gpt_cond_latents(
+                torch.cat(recordings, dim=-1).to(self.device),
+                _REFERENCE_RATE,
+                length=config.gpt_cond_len,
+                chunk_length=config.gpt_cond_chunk_len,
+            )
+            return speech, torch.stack(timbres).mean(dim=0)
+
+
+def _recording(name: str, longest_s: float) -> torch.Tensor:
+    """The first seconds of a recording: [1, samples] at 22050 Hz."""
+    pieces: list[Any] = []
+    count = 0
+    with closing(open_audio(name).blocks(_REFERENCE_RATE)) as blocks:  # type: ignore[type-var]
+        for block in blocks:
+            pieces.append(block.samples)
+            count += len(block.samples)
+            if count >= longest_s * _REFERENCE_RATE:
+                break
+    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    if len(samples) < _LEAST_REFERENCE_S * _REFERENCE_RATE:
+        raise InputError(name, "is too short to take a voice from", "three seconds or more are good")
+    return torch.from_numpy(samples[None, : int(longest_s * _REFERENCE_RATE)])
