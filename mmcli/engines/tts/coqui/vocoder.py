@@ -11,7 +11,7 @@ import torch
 
 from mmcli import store
 from mmcli.engines.tts.coqui import facts, loading
-from mmcli.engines.tts.coqui.engine import Translated
+from mmcli.engines.tts.coqui.model import Translated
 from mmcli.errors import ConfigError
 from mmcli.stages import Audio
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mmcli.engines.tts.coqui.engine import Model
+from mmcli.engines.tts.coqui.model import Model
 from mmcli.engines.tts.joined import limited, spoken
 from mmcli.errors import InputError, UsageError
 from mmcli.media.audio import open_audio

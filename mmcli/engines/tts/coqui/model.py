@@ -1,0 +1,129 @@
+"""What all of Coqui's models have in common: speakers, languages, pace, one use at a time, and errors as one line."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mmcli.engines import torch_runtime
+from mmcli.engines.options import refuse_others
+from mmcli.errors import EngineError, MmcliError, UsageError, did_you_mean
+from mmcli.stages import Voice
+from mmcli.text import has_words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mmcli.catalogue import ModelCard
+    from mmcli.options import SpeakOptions
+
+_MIN_SPEED, _MAX_SPEED = 0.25, 4.0
+
+
+class Model:
+    """A loaded model that speaks."""
+
+    def __init__(self, card: ModelCard, model: Any) -> None:
+        self._card = card
+        self._model = model
+        self._lock = threading.Lock()
+        self.device = str(model.device)
+        self.fallbacks: tuple[str, ...] = ()
+        manager = model.speaker_manager
+        self._speakers: list[str] = (
+            list(manager.speaker_names) if manager is not None and manager.num_speakers > 1 else []
+        )
+        self._languages: list[str] = list(model.language_manager.language_names)
+        self._length_scale = float(getattr(model, "length_scale", 1.0))
+
+    def check(self, options: SpeakOptions) -> None:
+        """UsageError for a speaker, language, speed or anything else that the model cannot do."""
+        self._check_options(options, ("voice", "language", "speed", "seed"))
+
+    def _check_options(self, options: SpeakOptions, honoured: tuple[str, ...]) -> None:
+        refuse_others(options, honoured, f'model "{self._card.name}"')
+        if not _MIN_SPEED <= options.speed <= _MAX_SPEED:
+            raise UsageError(f"the speed goes from {_MIN_SPEED} to {_MAX_SPEED:g}, not {options.speed:g}")
+        if options.voice is not None and options.voice not in self._speakers:
+            mend = did_you_mean(options.voice, self._speakers) or "mmcli speak --list-voices names them"
+            who = f'model "{self._card.name}" has {"no speaker" if self._speakers else "one voice only, not"}'
+            raise UsageError(f'{who} "{options.voice}"', mend if self._speakers else "leave out --voice")
+        self._language(options)
+
+    def voices(self) -> tuple[Voice, ...]:
+        """Its speakers, by the names that --voice takes; of a model with one voice, the model's own name."""
+        language = ", ".join(self._languages)
+        return tuple(Voice(name, language) for name in self._speakers or [self._card.name])
+
+    def _language(self, options: SpeakOptions) -> str | None:
+        """The language as the model calls it; None where it has only one. UsageError for one that it does not speak."""
+        wanted = options.language
+        known = self._languages if len(self._languages) > 1 else [*self._card.languages, *self._languages]
+        if wanted is None:
+            return self._default_language() if len(self._languages) > 1 else None
+        found = next((name for name in known if name.lower() == wanted.lower()), None)
+        found = found or next((name for name in known if _primary(name) == _primary(wanted)), None)
+        if found is None and known != ["*", *self._languages]:
+            names = ", ".join(dict.fromkeys(name for name in known if name != "*"))
+            raise UsageError(f'model "{self._card.name}" speaks {names}, not "{wanted}"', "-m names another model")
+        return found if len(self._languages) > 1 else None
+
+    def _default_language(self) -> str:
+        return next((name for name in self._languages if _primary(name) == "en"), self._languages[0])
+
+    def made(self, text: str, options: SpeakOptions) -> tuple[NDArray[np.float32] | None, str]:
+        """What the model makes of a sentence, and the characters it had to leave out; None where no word is left."""
+        language = self._language(options)
+        tokenizer = self._model.tokenizer
+        with self._lock, self._translated(), torch.inference_mode():
+            tokenizer.not_found_characters.clear()
+            only = self._languages[0] if len(self._languages) == 1 else None
+            ids = tokenizer.text_to_ids(text, language=language or only)
+            unknown = tokenizer.not_found_characters
+            left_out = "".join(sign * max(1, text.casefold().count(sign.casefold())) for sign in unknown)
+            signs = tokenizer.characters
+            empty = {tokenizer.pad_id, tokenizer.blank_id, signs.bos_id, signs.eos_id}
+            if not has_words(tokenizer.ids_to_text([sign for sign in ids if sign not in empty])):
+                return None, left_out
+            if options.seed is not None:
+                torch.manual_seed(options.seed)
+            self._pace(options.speed)
+            try:
+                speaker = options.voice or (self._speakers[0] if self._speakers else None)
+                made = self._model.synthesize(text, speaker=speaker, language=language)
+            finally:
+                self._pace(1.0)
+            values = made["outputs"]["model_outputs"][0].float().cpu().numpy().squeeze()
+            return values, left_out
+
+    def _pace(self, speed: float) -> None:
+        if hasattr(self._model, "length_scale"):
+            self._model.length_scale = self._length_scale / speed
+
+    def _translated(self) -> Translated:
+        return Translated(self._card)
+
+
+class Translated:
+    """What the library raises while it speaks, as one line."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, Exception) or isinstance(error, MmcliError):
+            return
+        if torch_runtime.is_memory(error):
+            raise torch_runtime.lacking(self._card, error) from error
+        raise EngineError(f'model "{self._card.name}" failed: {torch_runtime.one_line(error)}') from error
+
+
+def _primary(tag: str) -> str:
+    return re.split("[-_]", tag.lower())[0]
