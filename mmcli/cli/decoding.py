@@ -205,6 +205,8 @@ def hearing(flags: Mapping[str, Any]) -> dict[str, Any]:
     given["temperature"] = _temperatures(flags["temperature"], flags["temperature_increment_on_fallback"])
     given["suppress_tokens"] = _numbers("--suppress-tokens", flags["suppress_tokens"], int)
     given["clip_timestamps"] = _numbers("--clip", flags["clip_timestamps"], _time)
+    if given["clip_timestamps"] == ():
+        raise UsageError("--clip names no time", "as in --clip 1:30,2:00")
     if given["language"] == "auto":
         given["language"] = None
     return given
@@ -220,13 +222,19 @@ def runtime(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {"device": device, "compute_type": flags["compute_type"], "threads": flags["threads"]}
 
 
+# A hundred temperatures in turn are more than ever helped a text.
+_LEAST_INCREMENT = 0.01
+
+
 def _temperatures(first: float | None, increment: float | None) -> tuple[float, ...] | None:
     if first is None and increment is None:
         return None
     first = first or 0.0
     increment = 0.2 if increment is None else increment
-    if increment <= 0 or not 0 <= first <= 1:
-        raise UsageError("--temperature is from 0 to 1, and --temperature-increment-on-fallback above 0 or none")
+    if not (0 <= first <= 1 and increment >= _LEAST_INCREMENT):
+        raise UsageError(
+            f"--temperature is from 0 to 1, and --temperature-increment-on-fallback at least {_LEAST_INCREMENT} or none"
+        )
     if math.isinf(increment):
         return (first,)
     return tuple(first + step * increment for step in range(math.ceil((1 + 1e-6 - first) / increment)))
@@ -244,6 +252,8 @@ def _numbers(flag: str, text: str | None, convert: Any) -> tuple[Any, ...] | Non
 def _time(text: str) -> float:
     """Seconds, MM:SS or HH:MM:SS."""
     seconds = 0.0
+    if text.count(":") > 2:
+        raise ValueError(text)
     for part in text.split(":"):
         seconds = seconds * 60 + float(part)
     return seconds

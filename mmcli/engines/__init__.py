@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from mmcli.engines.options import check_runtime
 from mmcli.errors import ConfigError, MissingPackage, did_you_mean
 from mmcli.options import Runtime
 
@@ -197,9 +198,11 @@ def mel_facts(card: ModelCard) -> MelFacts | None:
 def load(card: ModelCard, runtime: Runtime | None = None) -> Any:
     """The loaded stage of a model: weights in memory, ready for use.
 
-    MissingPackage where a package of the engine is absent; what the engine itself raises otherwise.
+    MissingPackage where a package of the engine is absent; UsageError for a Runtime without sense, whether the engine
+    has a use for it or not; what the engine itself raises otherwise.
     """
     spec = spec_of(card)
+    check_runtime(runtime or Runtime())
     module, _, name = spec.target.partition(":")
     try:
         engine = getattr(importlib.import_module(module), name)

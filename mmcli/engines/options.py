@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 from mmcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+
+    from mmcli.options import Runtime, TranscribeOptions
 
 # Done before an engine is asked: speech is cut out of the stream.
 _DONE_FOR_IT = {"clip_timestamps", "vad_filter", "vad_parameters"}
+BALANCED = "balanced"
+"""The device of a model that is spread over all cards."""
+# Libraries crash where the system gives them no more.
+_MOST_THREADS = 1024
 
 
 def refuse_others(options: Any, honoured: Iterable[str], who: str) -> None:
@@ -23,3 +30,25 @@ def refuse_others(options: Any, honoured: Iterable[str], who: str) -> None:
                 f"{who} has no use for --{field.name.replace('_', '-')}",
                 "leave it out, or choose another model with --model",
             )
+
+
+def check_runtime(runtime: Runtime) -> None:
+    """UsageError for a device that none is called, or no sensible number of threads."""
+    if re.fullmatch(rf"auto|cpu|cuda(:\d+)?|{BALANCED}", runtime.device, re.ASCII) is None:
+        raise UsageError(f'the device is auto, cpu, cuda or cuda:N, not "{runtime.device}"')
+    if not 0 <= runtime.threads <= _MOST_THREADS:
+        raise UsageError(f"--threads is from 0 to {_MOST_THREADS}, not {runtime.threads}")
+
+
+def known_language(options: TranscribeOptions, codes: Collection[str], model: str) -> str | None:
+    """The language as one of the codes that a model knows, None where it has to be detected. UsageError for another."""
+    if options.language is None:
+        return None
+    code = re.split("[-_]", options.language.lower())[0]
+    if code not in codes:
+        raise UsageError(
+            f'model "{model}" knows no language "{options.language}"', "languages are codes, such as en, de or zh"
+        )
+    if options.multilingual:
+        raise UsageError("--multilingual detects the language of each window", "leave out --language")
+    return code

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
+from mmcli.engines.options import BALANCED, check_runtime
 from mmcli.errors import EngineError, MissingModel, MissingPackage, UsageError
 from mmcli.families import CONFIG, file_names, read_config
 
@@ -32,10 +33,9 @@ _MEMORY = re.compile(r"out of memory|alloc\w* failed|can'?t allocate|cannot allo
 
 def first_device(runtime: Runtime) -> torch.device:
     """Where the model is to compute. UsageError, or MissingPackage for a CUDA device that is not here."""
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", runtime.device, re.ASCII) is None:
-        raise UsageError(f'the device is auto, cpu, cuda or cuda:N, not "{runtime.device}"')
-    if runtime.threads < 0:
-        raise UsageError(f"--threads cannot be negative ({runtime.threads})")
+    check_runtime(runtime)
+    if runtime.device == BALANCED:
+        raise UsageError("--device balanced is for backbones", "take --device auto")
     name, _, index = runtime.device.partition(":")
     count = 0 if name == "cpu" else torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and count == 0):

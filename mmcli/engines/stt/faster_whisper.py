@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmcli import store
+from mmcli.engines.options import known_language
 from mmcli.engines.stt import whisper_loading as loading
 from mmcli.engines.stt.whisper_conversion import converted
 from mmcli.engines.stt.whisper_settings import check, library_options, sequential_options
-from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError, did_you_mean
+from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError
 from mmcli.stages import Decoding, Segment, Word
 from mmcli.threads import closable
 
@@ -195,16 +196,8 @@ class FasterWhisper:
             if code not in (None, "en") or options.task == "translate" or options.multilingual:
                 raise UsageError(f'model "{self._name}" understands English only', "take one without .en in its name")
             return "en"
-        if code is not None and (
-            code not in model.supported_languages or model.hf_tokenizer.token_to_id(f"<|{code}|>") is None
-        ):
-            raise UsageError(
-                f'model "{self._name}" knows no language "{options.language}"',
-                did_you_mean(code, model.supported_languages) or "languages are two letters, such as en, de or zh",
-            )
-        if code is not None and options.multilingual:
-            raise UsageError("--multilingual detects the language of each window", "leave out --language")
-        return code
+        known = [c for c in model.supported_languages if model.hf_tokenizer.token_to_id(f"<|{c}|>") is not None]
+        return known_language(options, known, self._name)
 
     def _with_language(
         self, windows: Iterator[Window], language: str | None, options: TranscribeOptions

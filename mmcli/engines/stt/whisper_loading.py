@@ -20,6 +20,7 @@ import numpy as np
 from faster_whisper.audio import pad_or_trim
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 
+from mmcli.engines.options import BALANCED, check_runtime
 from mmcli.errors import EngineError, MissingModel, MissingPackage, MmcliError, UsageError
 
 if TYPE_CHECKING:
@@ -78,11 +79,10 @@ class _Model(faster_whisper.WhisperModel):  # type: ignore[misc]
 
 def first_place(runtime: Runtime) -> Place:
     """Where the model is to be tried first. UsageError, or MissingPackage for a CUDA device that is not here."""
+    check_runtime(runtime)
     name, _, index = runtime.device.partition(":")
-    if name not in ("auto", "cpu", "cuda") or (index and not (name == "cuda" and index.isdecimal())):
-        raise UsageError(f'the device is auto, cpu, cuda or cuda:N, not "{runtime.device}"')
-    if runtime.threads < 0:
-        raise UsageError(f"--threads cannot be negative ({runtime.threads})")
+    if name == BALANCED:
+        raise UsageError("--device balanced is for models of transformers", "take --device auto")
     if name == "cpu":
         return Place("cpu", runtime.compute_type)
     count = ctranslate2.get_cuda_device_count()

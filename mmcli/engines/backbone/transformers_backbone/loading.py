@@ -18,6 +18,7 @@ import transformers
 from mmcli.engines import torch_runtime
 from mmcli.engines.answers import coordinates
 from mmcli.engines.backbone.transformers_backbone.families import FAMILIES, REMOTE, Family
+from mmcli.engines.options import BALANCED
 from mmcli.errors import ConfigError, MissingPackage, MmcliError, UsageError, did_you_mean
 from mmcli.families import file_names, read_config
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard
     from mmcli.options import Runtime
 
-BALANCED = "balanced"
-"""The device of a model that is spread over all cards."""
 _QUANTIZED = ("int8", "int4")
 _SETTINGS: dict[str, type] = {
     "trust_remote_code": bool,

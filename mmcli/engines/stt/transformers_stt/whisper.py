@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers.models.whisper.tokenization_whisper import LANGUAGES, _combine_tokens_into_words
 
+from mmcli.engines.options import known_language
 from mmcli.engines.stt.transformers_stt.generation import search
-from mmcli.errors import UsageError, did_you_mean
+from mmcli.errors import UsageError
 from mmcli.stages import Segment, Word
 
 if TYPE_CHECKING:
@@ -76,14 +77,7 @@ class Whisper:
             if code not in (None, "en") or options.task == "translate" or options.multilingual:
                 raise UsageError(f'model "{name}" understands one language only', "leave out --language and --task")
             return None
-        if code is not None and code not in self._codes:
-            raise UsageError(
-                f'model "{name}" knows no language "{options.language}"',
-                did_you_mean(code, self._codes) or "languages are two letters, such as en, de or zh",
-            )
-        if code is not None and options.multilingual:
-            raise UsageError("--multilingual detects the language of each window", "leave out --language")
-        return code
+        return known_language(options, self._codes, name)
 
     def _languages(self, sounds: list[NDArray[np.float32]]) -> list[str | None]:
         if not self._codes:
