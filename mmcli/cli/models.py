@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmcli import cache, families, ui
-from mmcli.catalogue import ModelCard, read_catalogue
+from mmcli.catalogue import ModelCard, read_catalogue, user_config
 from mmcli.cli import common
-from mmcli.cli.models_add import TokenOption, add
+from mmcli.cli.models_add import TokenOption, add, remove_entry
 from mmcli.cli.models_inspect import inspect
-from mmcli.errors import InputError, MissingModel, MmcliError, UsageError
+from mmcli.errors import InputError, MissingModel, MmcliError, UsageError, did_you_mean
 from mmcli.stages import ROLES
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def list_models(
     debug: common.DebugOption = False,
 ) -> None:
     """List the models, with what each takes and gives and whether it is installed."""
+    if role not in (None, *ROLES):
+        raise UsageError(f'"{role}" is no role', did_you_mean(str(role), ROLES) or ", ".join(ROLES))
     cards = [card for card in read_catalogue(config).models.values() if role in (None, card.role)]
     if as_json:
         ui.write_json([_record(card) for card in cards])
@@ -232,22 +234,31 @@ def remove(
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
 ) -> None:
-    """Delete pulled models from the cache, where other tools see them too."""
+    """Delete pulled models from the cache, where other tools see them too; of models that you added, else their names.
+
+    A folder of yours is never deleted, only its name is taken out of your configuration.
+    """
     from mmcli import store
 
     catalogue = read_catalogue(config)
 
     def delete(name: str) -> None:
         card = _card(catalogue, name)
-        store.check_removable(card)
+        name_only = card.origin == str(user_config()) and store.snapshot(card) is None
+        if not name_only:
+            store.check_removable(card)
         if not yes:
             if not ui.can_ask():
                 raise UsageError(f"{name} is not deleted unasked", f"mmcli models remove {name} --yes")
-            if not ui.ask(f"Delete {name} ({card.source})?"):
+            if not ui.ask(f"Take {name} out of {card.origin}?" if name_only else f"Delete {name} ({card.source})?"):
                 return
-        freed = store.remove(card)
+        if name_only:
+            remove_entry(user_config(), card.name)
+            told = f"{name} is taken out of {card.origin}; nothing else is deleted"
+        else:
+            told = f"{name}: {ui.size(store.remove(card))} freed"
         if not quiet:
-            ui.note(f"{name}: {ui.size(freed)} freed")
+            ui.note(told)
 
     _each(names, delete)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from mmcli.cli import common
 from mmcli.cli.models_served import SERVED_BY, of_server
 from mmcli.errors import ConfigError, InputError, OutputError, UsageError, did_you_mean
 from mmcli.stages import ROLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TokenOption = Annotated[
     str | None,
@@ -140,7 +143,7 @@ def _of_folder(source: str, engine: str | None) -> dict[str, Any]:
     names = families.file_names(folder)
     family = families.recognise(families.read_config(folder), names)
     _check_whole(source, engine or (family.engine if family is not None else ""), names)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     return {"family": family, "source": f"path:{folder}", "size_mb": _megabytes(size)}
 
 
@@ -177,13 +180,8 @@ def write_entry(file: Path, name: str, table: dict[str, Any]) -> None:
     OutputError where the file cannot be written.
     """
     import tomlkit
-    from tomlkit.exceptions import TOMLKitError
 
-    from mmcli.media.files import atomic_path
-
-    try:
-        document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.is_file() else tomlkit.document()
-        models = document.setdefault("models", tomlkit.table(is_super_table=True))
+    def put(models: Any) -> None:
         entry = tomlkit.table()
         for key in ("role", "engine", "source", "revision", "license", "size_mb", "languages", "inputs", "outputs"):
             if table.get(key) not in (None, ""):
@@ -192,6 +190,25 @@ def write_entry(file: Path, name: str, table: dict[str, Any]) -> None:
             entry["settings"] = tomlkit.inline_table()
             entry["settings"].update(table["settings"])
         models[name] = entry
+
+    _edit(file, put)
+
+
+def remove_entry(file: Path, name: str) -> None:
+    """Take [models.NAME] out of a configuration file; all else stays as it is. OutputError as `write_entry`."""
+    _edit(file, lambda models: models.remove(name))
+
+
+def _edit(file: Path, change: Callable[[Any], None]) -> None:
+    """Change the table [models] of a configuration file in place."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    from mmcli.media.files import atomic_path
+
+    try:
+        document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.is_file() else tomlkit.document()
+        change(document.setdefault("models", tomlkit.table(is_super_table=True)))
         text = tomlkit.dumps(document).lstrip()
     except TOMLKitError as error:
         raise OutputError(f"{file}: cannot be extended ({error})", "write the entry by hand") from error
