@@ -8,6 +8,9 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    if hasattr(sys.stdout, "reconfigure"):
+        # A character that the terminal's encoding lacks, or half of one in a file name, is not worth a lost transcript.
+        sys.stdout.reconfigure(errors="replace")
     try:
         from mmcli.cli import run
 

@@ -73,7 +73,7 @@ def transcribe(audio: AudioSource, hearing: Hearing) -> Generator[Segment, None,
         turns = _voices(audio, hearing)
         heard = _attributed(_heard(audio, hearing, hearing.kept), turns)
     with closing(heard):
-        yield from _named(heard, hearing.diarize.names)
+        yield from named(heard, hearing.diarize.names)
 
 
 def _heard(audio: AudioSource, hearing: Hearing, kept: Checkpoint | None = None) -> Iterator[Segment]:
@@ -192,13 +192,19 @@ def _part(segment: Segment, written: Sequence[Word], first: int, last: int, spea
 # ---------------------------------------------------------------- names
 
 
-def _named(segments: Iterable[Segment], names: Sequence[str]) -> Iterator[Segment]:
-    """Speakers called by the names, else SPEAKER_00 and so on, in the order of their first words."""
-    known: dict[str | None, str] = {}
-    for segment in segments:
-        if segment.speaker not in known:
+def named(segments: Iterable[Segment], names: Sequence[str], *, keep: bool = False) -> Iterator[Segment]:
+    """Speakers called by the names in the order of their first words; beyond them SPEAKER_00 and so on, or with `keep`
+    what they were called before."""
+    known: dict[str, str] = {}
+
+    def name(speaker: str | None) -> str | None:
+        if speaker is not None and speaker not in known:
             number = len(known)
-            known[segment.speaker] = names[number] if number < len(names) else f"SPEAKER_{number:02d}"
-        name = known[segment.speaker]
-        words = tuple(dataclasses.replace(word, speaker=name) for word in segment.words)
-        yield dataclasses.replace(segment, speaker=name, words=words)
+            other = speaker if keep else f"SPEAKER_{number:02d}"
+            known[speaker] = names[number] if number < len(names) else other
+        return known[speaker] if speaker is not None else None
+
+    for segment in segments:
+        called = name(segment.speaker)
+        words = tuple(dataclasses.replace(word, speaker=name(word.speaker)) for word in segment.words)
+        yield dataclasses.replace(segment, speaker=called, words=words)

@@ -43,16 +43,32 @@ Names = Annotated[
 _FLAGS = ("diarize_by", "speaker_model", "speakers_count", "min_speakers", "max_speakers", "speaker_names")
 
 
+def is_asked(given: Mapping[str, Any]) -> bool:
+    """Whether the flags ask who speaks. UsageError where one asks and another refuses."""
+    asked = [name for name in _FLAGS if given[name] is not None]
+    if given["diarize"] is False and asked:
+        raise UsageError(f"--no-diarize and {_flag(asked[0])} cannot both be given")
+    return bool(given["diarize"] or asked)
+
+
+def names(given: Mapping[str, Any]) -> list[str] | None:
+    """What speakers shall be called. UsageError."""
+    if given["speaker_names"] is None:
+        return None
+    called = [name.strip() for name in given["speaker_names"].split(",")]
+    if not all(called) or len(set(called)) < len(called):
+        raise UsageError("--speaker-names are different names with commas between them", 'as in "Anna,Ben"')
+    return called
+
+
 def with_speakers(
     spec: PipelineSpec, catalogue: Catalogue, given: Mapping[str, Any], formats: Sequence[str]
 ) -> PipelineSpec:
     """The pipeline with a model that tells speakers apart where flags ask for one; without it where they refuse it."""
-    asked = [name for name in _FLAGS if given[name] is not None]
+    wanted = is_asked(given)
     if given["diarize"] is False:
-        if asked:
-            raise UsageError(f"--no-diarize and {_flag(asked[0])} cannot both be given")
         return _without(spec)
-    if given["diarize"] or asked:
+    if wanted:
         name = given["speaker_model"] or spec.models.get("diarize") or _best(catalogue)
         spec = spec.with_models({"diarize": name}, "flag").with_options("diarize", _options(given), "flag")
     if "rttm" in formats and "diarize" not in spec.models:
@@ -93,14 +109,9 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("min_speakers", "max_speakers"):
         if count is not None and given[name] is not None:
             raise UsageError(f"--speakers and {_flag(name)} cannot both be given")
-    names = given["speaker_names"]
-    if names is not None:
-        names = [name.strip() for name in names.split(",")]
-        if not all(names) or len(set(names)) < len(names):
-            raise UsageError("--speaker-names are different names with commas between them", 'as in "Anna,Ben"')
     return {
         "by": given["diarize_by"],
         "min_speakers": count if count is not None else given["min_speakers"],
         "max_speakers": count if count is not None else given["max_speakers"],
-        "names": names,
+        "names": names(given),
     }

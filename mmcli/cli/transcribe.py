@@ -15,7 +15,7 @@ import typer
 from mmcli import ui
 from mmcli.catalogue import AUTO
 from mmcli.cli import common, decoding, shaping, speakers
-from mmcli.errors import MmcliError, UsageError
+from mmcli.errors import InputError, MmcliError, OutputError, UsageError
 from mmcli.text import visible
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ FormatOption = Annotated[
 ]
 DirOption = Annotated[
     str | None,
-    typer.Option("--output-dir", "-o", metavar="DIR", help="Write files there; `source` is beside each input."),
+    typer.Option(
+        "--output-dir", "-o", metavar="DIR", help="Write files there; `source` is beside each input, - standard output."
+    ),
 ]
 ChannelOption = Annotated[int | None, typer.Option("--channel", min=1, help="Hear this channel alone, counted from 1.")]
 
@@ -140,7 +142,8 @@ def transcribe(
     from mmcli.media.audio import open_audio
     from mmcli.media.transcripts import is_transcript
 
-    formats = _formats(output_format)
+    formats = _formats(output_format, with_speakers=speakers.is_asked(context.params))
+    output_dir = None if output_dir == "-" else output_dir
     if output_dir is None:
         _check_stdout(files, formats)
     if files.count("-") > 1:
@@ -153,26 +156,29 @@ def transcribe(
     targets = _targets(names, formats, output_dir)
     failures: list[MmcliError] = []
     for file in files:
-        with ExitStack() as stack, _told(failures):
+        with ExitStack() as stack, _told(failures, to_files=output_dir is not None):
             # Beside text that appears in the terminal a bar would only disturb.
             bar = not quiet and not output.colours and (output_dir is not None or not sys.stdout.isatty())
             run: _Run | _Former
             if file in former or cascade is None:
-                run = _Former(file, output, context.params["language"])
+                run = _Former(file, output, context.params, formats)
             else:
                 audio = open_audio(file, channel=channel, raw=raw, again=cascade.diarizer is not None)
                 kept = _kept(cascade, file, (channel, raw), quiet=quiet) if resume else None
                 run = _Run(cascade, audio, names[file], kept and stack.enter_context(kept), bar=bar)
+            _check_targets(targets[file], formats)
             _one(run, names[file], formats, targets[file], output, several=len(files) > 1, quiet=quiet)
     common.finish(len(files), failures)
 
 
 @contextmanager
-def _told(failures: list[MmcliError]) -> Iterator[None]:
-    """One line for an error of one file, after which the others go on."""
+def _told(failures: list[MmcliError], *, to_files: bool) -> Iterator[None]:
+    """One line for an error of one file, after which the others go on, unless they have nowhere to go."""
     try:
         yield
     except MmcliError as error:
+        if isinstance(error, OutputError) and not to_files:
+            raise
         ui.error(error)
         failures.append(error)
 
@@ -212,15 +218,16 @@ def _cascade(flags: Mapping[str, Any], output: shaping.Output, formats: list[str
     return cast("Cascade", cascade)
 
 
-def _formats(given: list[str] | None) -> list[str]:
+def _formats(given: list[str] | None, *, with_speakers: bool) -> list[str]:
     from mmcli.media.subtitles import FORMATS
 
     formats = list(dict.fromkeys(part for item in given or ["txt"] for part in item.split(",")))
-    if "all" in formats:
-        return [name for name in FORMATS if name != "rttm"]  # which only speakers fill
     for name in formats:
-        if name not in FORMATS:
-            raise UsageError(f"-f {name}: no such format", f"formats: {', '.join(FORMATS)}, all")
+        if name not in (*FORMATS, "all"):
+            raise UsageError(f'-f: there is no format "{name}"', f"formats: {', '.join(FORMATS)}, all")
+    if "all" in formats:
+        # Speakers alone fill rttm.
+        return [name for name in FORMATS if name != "rttm" or with_speakers or name in formats]
     return formats
 
 
@@ -253,6 +260,15 @@ def _targets(names: Mapping[str, str], formats: list[str], output_dir: str | Non
     return targets
 
 
+def _check_targets(target: Path | None, formats: list[str]) -> None:
+    """OutputError where an output could not be written after all the work."""
+    from mmcli.media.files import check_writable
+
+    if target is not None:
+        for name in formats:
+            check_writable(target.with_name(f"{target.name}.{name}"))
+
+
 def _one(
     run: _Run | _Former,
     file: str,
@@ -278,7 +294,8 @@ def _one(
             for name in formats:
                 path = target.with_name(f"{target.name}.{name}")
                 with atomic_path(path) as aside:
-                    aside.write_text("".join(render(name, done, run.provenance, output.shape)), encoding="utf-8")
+                    text = "".join(render(name, done, run.provenance, output.shape))
+                    aside.write_text(text, encoding="utf-8", errors="replace")
                 if not quiet:
                     ui.note(f"{file} -> {path}")
         elif output.colours:
@@ -306,16 +323,24 @@ def _shown(segments: Iterable[Segment]) -> Iterator[Segment]:
 class _Former:
     """A transcript that was written before, taken for what was heard."""
 
-    def __init__(self, file: str, output: shaping.Output, language: str | None) -> None:
+    def __init__(self, file: str, output: shaping.Output, flags: Mapping[str, Any], formats: list[str]) -> None:
         from mmcli.media.transcripts import read_transcript
 
+        language = flags["language"]
         self._file = file
+        self._names = speakers.names(flags) or []
         self._transcript = read_transcript(file, None if language == "auto" else language)
         output.check_words(self._transcript)
         self.count = len(self._transcript.segments)
+        if (speakers.is_asked(flags) or "rttm" in formats) and not self._transcript.has_speakers:
+            raise InputError(
+                self._transcript.source, "does not tell who speaks", "transcribe the recording again with --diarize"
+            )
 
     def segments(self) -> Generator[Segment, None, None]:
-        yield from self._transcript.segments
+        from mmcli.speakers import named
+
+        yield from named(self._transcript.segments, self._names, keep=True)
 
     def written(self) -> None:
         """Nothing was kept for a restart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import secrets
@@ -126,6 +127,8 @@ def open_input(path: str | Path) -> BinaryIO:
     What cannot seek comes back as a PipeInput. InputError: missing, a folder, empty, not permitted, a terminal, or a
     named pipe that no program writes to within five seconds.
     """
+    if not str(path):
+        raise InputError('""', "is no name of a file")
     source = source_name(path)
     try:
         stream = _open_stdin() if str(path) == STDIN else _open_path(Path(path), source)
@@ -320,11 +323,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise unwritable(name, error) from error
 
 
-@contextmanager
-def _aside(target: Path, name: str) -> Iterator[Path]:
+def check_writable(path: Path) -> None:
+    """OutputError where `atomic_path` would not give a path: to be told before long work, not after it."""
+    name = display_name(path)
+    try:
+        if not is_special(path):
+            _make_room(Path(os.path.realpath(path)), name)
+    except OSError as error:
+        raise unwritable(name, error) from error
+
+
+def _make_room(target: Path, name: str) -> None:
     if target.is_dir():
         raise OutputError(f"{name}: is a folder", "name a file in it")
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def _aside(target: Path, name: str) -> Iterator[Path]:
+    _make_room(target, name)
     aside = target.with_name(f".mmcli-{secrets.token_hex(8)}{target.suffix}")
     os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:

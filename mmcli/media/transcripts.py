@@ -39,6 +39,11 @@ class Transcript:
         """Whether all that was said has word times."""
         return all(segment.words or not segment.text.strip() for segment in self.segments)
 
+    @property
+    def has_speakers(self) -> bool:
+        """Whether anything was said by somebody known; nothing said needs nobody."""
+        return not self.segments or any(segment.speaker for segment in self.segments)
+
 
 def is_transcript(path: str | Path) -> bool:
     """Whether a file or standard input begins as JSON does, which no recording does; the bytes stay to be read."""
