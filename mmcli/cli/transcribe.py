@@ -224,7 +224,7 @@ def _formats(given: list[str] | None, *, with_speakers: bool) -> list[str]:
     formats = list(dict.fromkeys(part for item in given or ["txt"] for part in item.split(",")))
     for name in formats:
         if name not in (*FORMATS, "all"):
-            raise UsageError(f'-f: there is no format "{name}"', f"formats: {', '.join(FORMATS)}, all")
+            raise UsageError(f'-f "{name}": no such format', f"formats: {', '.join(FORMATS)}, all")
     if "all" in formats:
         # Speakers alone fill rttm.
         return [name for name in FORMATS if name != "rttm" or with_speakers or name in formats]

@@ -28,8 +28,8 @@ MICRO = Path(__file__).parent.parent / "micro" / "whisper"
         (["--clip", "1:2:3:4"], "--clip: numbers"),
         (["--temperature-increment-on-fallback", "nan"], "at least 0.01"),
         (["--temperature-increment-on-fallback", "1e-9"], "at least 0.01"),
-        (["-f", "srt,"], 'there is no format ""'),
-        (["-f", "all,srtt"], 'there is no format "srtt"'),
+        (["-f", "srt,"], '-f "": no such format'),
+        (["-f", "all,srtt"], '-f "srtt": no such format'),
         (["--no-diarize", "--speakers", "2"], "cannot both be given"),
     ],
 )
