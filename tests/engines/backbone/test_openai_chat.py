@@ -557,7 +557,7 @@ def test_a_server_of_several_models_is_named_with_one(
 @pytest.mark.parametrize(
     "args, why",
     [
-        (["far", "URL", "--role", "tts"], "no engine asks a server for tts"),
+        (["far", "URL", "--role", "vad"], "no engine asks a server for vad"),
         (["far", "URL", "--engine", "reader"], "engine reader asks no server"),
         (["far", "URL#tiny"], "no base of an API"),
         (["far", ".", "--server-model", "x"], "--server-model is for a server"),
