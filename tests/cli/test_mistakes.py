@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from mmcli.catalogue import read_catalogue
@@ -171,3 +173,14 @@ def test_a_model_that_was_added_can_be_taken_out_again(mmcli: Run) -> None:
     assert config.read_text(encoding="utf-8").strip() == before.strip()
     assert (MICRO / "model.bin").is_file()
     assert "there is no model" in mmcli("models", "remove", "micro", "--yes").err
+
+
+def test_names_of_models_can_be_read_in_a_narrow_terminal() -> None:
+    command = ["-m", "mmcli", "models", "list", "--role", "stt"]
+    child = pexpect.spawn(sys.executable, command, dimensions=(24, 40), encoding="utf-8", timeout=60)
+    child.expect(pexpect.EOF)
+    shown = child.before or ""
+    child.close()
+    assert child.exitstatus == 0
+    assert "pocketsphinx " in shown
+    assert "…" not in shown
