@@ -89,20 +89,38 @@ def _underlined(text: str) -> str:
 def _groups(segments: Iterable[Segment], shape: Shape) -> Iterator[list[Word]]:
     """The words of each cue, with line breaks before those that begin a line."""
     layout = _Layout(shape)
-    size = _WORDS if shape.max_words_per_line is None else shape.max_words_per_line
+    # Speakers may talk at once: a cue that begins after the next segment does has to wait for it.
+    waiting: list[list[Word]] = []
     speaker = None
     for segment in segments:
         if segment.speaker != speaker:
-            yield from layout.finished()
+            waiting += layout.finished()
         speaker = segment.speaker
-        layout.prefix = speaker_prefix(segment)
-        words = [replace(word, text=safe(word.text).replace("\n", " ")) for word in spaced(segment)]
-        for first in range(0, len(words), size):
-            for word in words[first : first + size]:
-                yield from layout.place(word)
-            if not shape.flows:
-                yield from layout.finished()
-    yield from layout.finished()
+        waiting.sort(key=_start)
+        while waiting and _start(waiting[0]) <= segment.start:
+            yield waiting.pop(0)
+        placed = _placed(segment, layout, shape)
+        if speaker is not None:
+            waiting += placed
+        else:
+            yield from placed
+    yield from sorted([*waiting, *layout.finished()], key=_start)
+
+
+def _start(words: list[Word]) -> float:
+    return words[0].start
+
+
+def _placed(segment: Segment, layout: _Layout, shape: Shape) -> Iterator[list[Word]]:
+    """The cues that are complete with the words of a segment."""
+    layout.prefix = speaker_prefix(segment)
+    size = _WORDS if shape.max_words_per_line is None else shape.max_words_per_line
+    words = [replace(word, text=safe(word.text).replace("\n", " ")) for word in spaced(segment)]
+    for first in range(0, len(words), size):
+        for word in words[first : first + size]:
+            yield from layout.place(word)
+        if not shape.flows:
+            yield from layout.finished()
 
 
 class _Layout:

@@ -41,11 +41,13 @@ def by_sentence(segments: Iterable[Segment]) -> Iterator[Segment]:
     whole.
     """
     held: list[_Part] = []
+    # Speakers may talk at once: a sentence that begins after what may still come has to wait for it.
+    waiting: list[Segment] = []
     pause_s = _UNPUNCTUATED_PAUSE_S
     for segment in segments:
         parts = [_Part(word, word.text, segment) for word in spaced(segment)]
         if held and _is_apart(held, segment, parts[0].word, pause_s):
-            yield _sentence(held)
+            waiting.append(_sentence(held))
             held = []
         if any(c in _MARKS or c.isupper() for c in segment.text):
             pause_s = _PAUSE_S
@@ -53,9 +55,14 @@ def by_sentence(segments: Iterable[Segment]) -> Iterator[Segment]:
             first = parts[0]
             parts[0] = replace(first, text=gap(held[-1].text, first.text, segment.language) + first.text)
         *complete, held = _cut(held + parts)
-        yield from map(_sentence, complete)
+        waiting += map(_sentence, complete)
+        waiting.sort(key=lambda sentence: sentence.start)
+        next_start = held[0].word.start if held else segment.start
+        while waiting and (segment.speaker is None or waiting[0].start <= min(next_start, segment.start)):
+            yield waiting.pop(0)
     if held:
-        yield _sentence(held)
+        waiting.append(_sentence(held))
+    yield from sorted(waiting, key=lambda sentence: sentence.start)
 
 
 def _is_apart(held: list[_Part], segment: Segment, first: Word, pause_s: float) -> bool:

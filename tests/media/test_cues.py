@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from mmcli.media.cues import Shape, cues
+from mmcli.media.sentences import by_sentence
 from mmcli.media.subtitles import render
 from mmcli.stages import Segment, Word
 from tests.media.transcripts import as_the_peer_has_them, drawn
@@ -123,3 +124,23 @@ def test_no_word_can_fake_a_cue() -> None:
     assert text.count("-->") == 4
     assert "\x1b" not in text
     assert all(len(block.split("\n")) == 3 for block in text.strip().split("\n\n"))
+
+
+def test_cues_of_people_who_talk_at_once_are_in_order_of_time() -> None:
+    def said(speaker: str, start: float, text: str) -> Segment:
+        words = tuple(Word(f" {word}", start + n, start + n + 0.9, 0.9) for n, word in enumerate(text.split()))
+        return Segment(start, words[-1].end, text, words, "en", speaker)
+
+    segments = [said("A", 0.0, "One two. Three four. Five six."), said("B", 1.5, "Yes. No."), said("A", 7.0, "Seven.")]
+    shown = list(cues(segments, Shape(max_words_per_line=2)))
+    assert [start for start, _, _ in shown] == [0.0, 1.5, 2.0, 4.0, 7.0]
+    spoken = list(by_sentence(segments))
+    assert [(s.speaker, s.start) for s in spoken] == [
+        ("A", 0.0),
+        ("B", 1.5),
+        ("A", 2.0),
+        ("B", 2.5),
+        ("A", 4.0),
+        ("A", 7.0),
+    ]
+    assert sorted(word.start for s in spoken for word in s.words) == sorted(w.start for s in segments for w in s.words)
