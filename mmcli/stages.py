@@ -93,6 +93,13 @@ class Word:
     speaker: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Speech(Audio):
+    """Sound of a voice that tells its words: those that begin in it, in seconds from its own start; one may outlast it."""
+
+    words: tuple[Word, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """What Whisper tells about how it came to a segment.
@@ -356,8 +363,14 @@ class Voice:
 
 @runtime_checkable
 class Synthesizer(Protocol):
+    """One with an attribute `reads_numbers = False` gets numbers, dates and units spelled out in words."""
+
     def speak(self, sentences: Iterable[str], options: SpeakOptions) -> Iterator[Audio]:
-        """Sound for the sentences, in order; the first blocks come before the last sentence is known."""
+        """Sound for the sentences, in order; the first blocks come before the last sentence is known.
+
+        A sentence is taken only when all sound of the one before has been given, so that it is known what is said when.
+        Blocks may be Speech.
+        """
         ...
 
     def voices(self) -> tuple[Voice, ...]: ...

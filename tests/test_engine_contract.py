@@ -27,6 +27,7 @@ from mmcli.stages import (
     Diarizer,
     Message,
     Said,
+    Speech,
     SpeechModel,
     Spoke,
     Synthesizer,
@@ -292,6 +293,51 @@ def test_the_first_sound_comes_before_the_second_sentence_is_known(name: str, st
     assert len(next(sound).samples)
     assert len(asked) < 5
     sound.close()
+
+
+@pytest.mark.parametrize("name", _names("tts"))
+def test_a_sentence_is_taken_only_when_the_one_before_has_been_spoken(name: str, stage: Any) -> None:
+    texts = ["One.", "Two three four five six seven eight nine.", "Ten."]
+    taken: list[str] = []
+
+    def sentences() -> Iterator[str]:
+        for text in texts:
+            taken.append(text)
+            yield text
+
+    seconds: dict[str, float] = {}
+    for block in stage(name).speak(sentences(), SpeakOptions()):
+        seconds[taken[-1]] = seconds.get(taken[-1], 0.0) + block.seconds
+    assert list(seconds) == texts
+    assert seconds[texts[1]] > 2 * max(seconds[texts[0]], seconds[texts[2]])
+
+
+@pytest.mark.parametrize("name", _names("tts"))
+def test_speech_is_not_clipped_and_has_no_long_gaps(name: str, stage: Any) -> None:
+    text = ["The museum opens at nine, and closes at six.", "Is it far?", "No!"]
+    blocks = list(stage(name).speak(iter(text), SpeakOptions()))
+    rate, samples = blocks[0].rate, np.abs(np.concatenate([block.samples for block in blocks]))
+    assert (samples > 0.999).mean() < 1e-3
+    assert 0.01 < np.sqrt((samples**2).mean()) < 0.5
+    heard = np.flatnonzero(samples > 0.01)
+    assert heard[0] < 0.5 * rate
+    assert len(samples) - heard[-1] < rate
+    assert np.diff(heard).max() < rate
+
+
+@pytest.mark.parametrize("name", _names("tts"))
+def test_the_words_that_a_voice_tells_lie_in_its_sound(name: str, stage: Any) -> None:
+    seconds = 0.0
+    words = []
+    for block in stage(name).speak(iter(["How far is the harbour?", "Seven km."]), SpeakOptions()):
+        for word in block.words if isinstance(block, Speech) else ():
+            assert 0 <= word.start < block.seconds
+            words.append((word.text, seconds + word.start, seconds + word.end))
+        seconds += block.seconds
+    if name == "espeak":
+        assert [text for text, _, _ in words] == ["How", "far", "is", "the", "harbour?", "Seven", "km."]
+    edges = [edge for _, start, end in words for edge in (start, end)]
+    assert all(later >= earlier - 1e-6 for earlier, later in itertools.pairwise([*edges, seconds]))
 
 
 @pytest.mark.parametrize("name", _names("tts"))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+import re
 from typing import TYPE_CHECKING
 
 from mmcli.engines.options import refuse_others
 from mmcli.engines.tts import libespeak
 from mmcli.errors import ConfigError, UsageError, did_you_mean
-from mmcli.stages import Audio, Voice
+from mmcli.stages import Audio, Speech, Voice, Word
 from mmcli.text import utterances
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from mmcli.catalogue import ModelCard
     from mmcli.options import SpeakOptions
@@ -28,6 +33,7 @@ _MIN_PITCH, _MAX_PITCH = 0.6, 1.6
 # About half a minute of speech, made in some 40 ms; control characters go too, as espeak takes commands after one.
 # Bounds the memory that a text without any full stop takes.
 _MAX_CHARACTERS = 500
+_WRITTEN, _DASH = re.compile(r"\S+"), re.compile(r"[-–—/*•·]+")
 _LIST = "mmcli speak --list-voices names them"
 
 
@@ -54,8 +60,8 @@ class Espeak:
     def _speak(self, sentences: Iterable[str], voice: str, prosody: libespeak.Prosody) -> Iterator[Audio]:
         for sentence in sentences:
             for piece in utterances(sentence, _MAX_CHARACTERS):
-                for block in libespeak.synthesize(piece, voice, prosody):
-                    yield Audio(block, self.rate)
+                blocks, events = libespeak.synthesize(piece, voice, prosody)
+                yield from _told(blocks, _words(piece, events, sum(map(len, blocks)) / self.rate))
 
     def voices(self) -> tuple[Voice, ...]:
         """One voice for each language and dialect, then the variants, which any of them can take: "en-us+f3"."""
@@ -108,6 +114,39 @@ class Espeak:
                 return f'did you mean "{_primary(voice.languages[0][0])}"?'
         tags = sorted({tag for voice in self._voices.values() for tag, _ in voice.languages})
         return did_you_mean(_tag(wanted), tags) or _LIST
+
+
+def _words(text: str, events: Iterable[libespeak.WordEvent], end: float) -> list[Word]:
+    """What is written between spaces, each from its first event to that of the next one.
+
+    A number or an address has several events; what has none is not spoken. The event of a word that follows a lone dash
+    may point at the dash.
+    """
+    written = list(_WRITTEN.finditer(text))
+    starts: dict[int, float] = {}
+    for event in events:
+        here = bisect.bisect_right(written, event.position, key=lambda word: word.start()) - 1
+        if here >= 0 and event.position < written[here].end():
+            here += _DASH.fullmatch(written[here][0]) is not None and here + 1 < len(written)
+            starts.setdefault(here, event.start)
+    ends = [*list(starts.values())[1:], end][: len(starts)]
+    return [
+        Word(written[index][0], start, max(start, end))
+        for (index, start), end in zip(starts.items(), ends, strict=True)
+    ]
+
+
+def _told(blocks: Iterable[NDArray[np.float32]], words: Sequence[Word]) -> Iterator[Audio]:
+    """The blocks, each with the words that begin in it."""
+    seconds, done = 0.0, 0
+    for samples in blocks:
+        after = seconds + len(samples) / libespeak.RATE
+        upto = bisect.bisect_left(words, after, key=lambda word: word.start)
+        here = words[done:upto]
+        done = max(done, upto)
+        moved = tuple(Word(word.text, word.start - seconds, word.end - seconds) for word in here)
+        yield Speech(samples, libespeak.RATE, moved)
+        seconds = after
 
 
 def _tag(text: str) -> str:

@@ -34,6 +34,7 @@ _DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
 _ENDPAUSE = 0x1000
 _IPA = 0x02
+_EVENT_END_OF_LIST, _EVENT_WORD = 0, 1
 _PARAMETER_RATE, _PARAMETER_PITCH, _PARAMETER_RANGE = 1, 3, 4
 # The library keeps the path of its data in 160 bytes and cuts a longer one.
 _MAX_DATA_PATH = 159
@@ -60,6 +61,15 @@ class VoiceFile:
     languages: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WordEvent:
+    """A word begins: where and how long it is in the text, in characters, and when, in seconds of its sound."""
+
+    position: int
+    length: int
+    start: float
+
+
 class _Voice(ctypes.Structure):
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -74,7 +84,23 @@ class _Voice(ctypes.Structure):
     )
 
 
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
+
+
+Synthesized = tuple[list["NDArray[np.float32]"], list[WordEvent]]
 
 
 class _Library:
@@ -99,14 +125,22 @@ class _Library:
         if rate != RATE:
             raise EngineError("espeak: its library does not start", _REINSTALL)
         self._blocks: list[NDArray[np.float32]] = []
+        self._words: list[WordEvent] = []
         # ctypes does not keep a callback alive; this attribute does.
         self._callback = _Callback(self._take)
         self.lib.espeak_SetSynthCallback(self._callback)
 
-    def _take(self, samples: int | None, count: int, _events: int | None) -> int:
+    def _take(self, samples: int | None, count: int, events: Any) -> int:
         if samples and count > 0:
             block = np.frombuffer(ctypes.string_at(samples, 2 * count), np.int16)
             self._blocks.append(block.astype(np.float32) / np.float32(32768))
+        index = 0
+        while events and events[index].type != _EVENT_END_OF_LIST:
+            event = events[index]
+            if event.type == _EVENT_WORD and event.length > 0:
+                # Positions are counted from 1, times in milliseconds.
+                self._words.append(WordEvent(event.text_position - 1, event.length, event.audio_position / 1000))
+            index += 1
         return 0
 
     def voices(self, languages: bytes | None = None) -> list[VoiceFile]:
@@ -118,8 +152,8 @@ class _Library:
         """Some builds list voices without the dictionary that they need; those would be silent."""
         return [voice for voice in self.voices() if _dictionary(self._data, voice).is_file()]
 
-    def synthesize(self, text: bytes, voice: bytes, prosody: Prosody) -> list[NDArray[np.float32]]:
-        self._blocks = []
+    def synthesize(self, text: bytes, voice: bytes, prosody: Prosody) -> Synthesized:
+        self._blocks, self._words = [], []
         failed = self.lib.espeak_SetVoiceByName(voice)
         for parameter, value in (
             (_PARAMETER_RATE, prosody.words_per_minute),
@@ -131,7 +165,7 @@ class _Library:
         failed = failed or self.lib.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, flags, None, None)
         if failed:
             raise EngineError(f"espeak: the voice {voice.decode()} failed with status {failed}", _REINSTALL)
-        return self._blocks
+        return self._blocks, self._words
 
     def phonemes(self, text: bytes, voice: bytes) -> list[str]:
         if self.lib.espeak_SetVoiceByName(voice):
@@ -204,8 +238,8 @@ def list_voices() -> tuple[tuple[VoiceFile, ...], tuple[VoiceFile, ...]]:
     return tuple(voices[0]), tuple(voices[1])
 
 
-def synthesize(text: str, voice: str, prosody: Prosody) -> list[NDArray[np.float32]]:
-    """The sound of a text at 22050 Hz in blocks of up to 0.1 s. `voice` is an identifier, perhaps with "+variant".
+def synthesize(text: str, voice: str, prosody: Prosody) -> Synthesized:
+    """The sound of a text at 22050 Hz in blocks of up to 0.1 s, and its words. `voice` is an identifier, perhaps with "+variant".
 
     EngineError where the library fails.
     """
