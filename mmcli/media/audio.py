@@ -37,6 +37,7 @@ __all__ = [
     "open_audio",
     "pcm16",
     "resample",
+    "silence",
     "stream_audio",
     "write_audio",
     "write_wav",
@@ -231,7 +232,7 @@ class _Reader:
                 continue  # a damaged frame whose header makes no sense
             start = track.start if due is None else due
             if frame.time is not None and _MIN_GAP_S < frame.time - start < _MAX_GAP_S:
-                yield from _silence(frame.time - start, frame.sample_rate)
+                yield from silence(frame.time - start, frame.sample_rate)
                 start = frame.time
             due = start + sum(piece.seconds for piece in pieces)
             yield from pieces
@@ -289,7 +290,8 @@ def _seconds_long(pieces: Iterable[Audio]) -> Iterator[Audio]:
         yield Audio(np.concatenate(held), rate)
 
 
-def _silence(seconds: float, rate: int) -> Iterator[Audio]:
+def silence(seconds: float, rate: int) -> Iterator[Audio]:
+    """Nothing to hear for so long, in blocks of up to a second."""
     left = round(seconds * rate)
     while left > 0:
         yield Audio(np.zeros(min(left, rate), np.float32), rate)

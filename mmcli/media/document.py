@@ -60,6 +60,19 @@ def open_document(path: str | Path | bytes, source: str | None = None) -> Docume
         return _document(read_limited(stream, label, MAX_PDF_BYTES if is_pdf(head) else MAX_TEXT_BYTES), label)
 
 
+def read_text(path: str | Path) -> str:
+    """The whole text of a file or of "-" (standard input), in UTF-8, UTF-16, UTF-32 or an 8-bit encoding.
+
+    Colours and cursor movements of a terminal are left out. InputError: what `open_input` refuses, no text, 20 MB.
+    """
+    label = source_name(path)
+    with open_input(path) as stream:
+        text = _decoded(read_limited(stream, label, MAX_TEXT_BYTES), final=True)
+    if text is None:
+        raise InputError(label, "is no text", "save it as plain text in UTF-8 first")
+    return _ESCAPES.sub("", text)
+
+
 def is_pdf(head: bytes) -> bool:
     """Whether the first bytes of a file are those of a PDF."""
     return _PDF in head[:_PDF_WITHIN]
