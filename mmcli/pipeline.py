@@ -18,7 +18,9 @@ from mmcli.catalogue import make_options
 from mmcli.checks import SHARED_OPTIONS, check, is_fake, with_detector, with_vocoder
 from mmcli.errors import ConfigError, InputError
 from mmcli.fitting import Fitter, Taker
+from mmcli.media.voice_samples import check_voice_sample
 from mmcli.places import Region
+from mmcli.speaking.spelling import reads_numbers, spelled
 from mmcli.speech import windows
 from mmcli.stages import AudioSource, Conversation, Done, Heard, Said, Spoke, Usage, Video
 from mmcli.text import joined, sentences
@@ -89,6 +91,8 @@ def build(
         options["stt"] = dataclasses.replace(options["stt"], vad_parameters=given)
     if "diarize" in options:
         speakers.check_options(options["diarize"])
+    for sample in options["tts"].speaker_wav if "tts" in options else ():
+        check_voice_sample(sample)
     stages = {role: stage for role, stage in (loaded or {}).items() if role in cards}
     stages |= {role: engines.load(card, options["runtime"]) for role, card in cards.items() if role not in stages}
     if {"diarize", "stt"} <= stages.keys() and stages["stt"].words:
@@ -249,8 +253,17 @@ class Cascade:
         """A text as sound, sentence by sentence while its pieces still come."""
         if self.tts is None:
             raise ConfigError(f'pipeline "{self.origin["pipeline"]}" has no tts', "name a pipeline with tts")
+        language = self.speak_options.language or "en"
+        text = sentences(pieces, language)
+        if not reads_numbers(self.tts):
+            text = (spelled(sentence, language) for sentence in text)
+        return self.tts.speak(text, self.speak_options)
+
+    @property
+    def speak_options(self) -> SpeakOptions:
+        """How the pipeline's voice speaks."""
         options: SpeakOptions = self._options["tts"]
-        return self.tts.speak(sentences(pieces, options.language or "en"), options)
+        return options
 
     def run(self, turn: Turn, kept: Checkpoint | None = None) -> Generator[Event, None, None]:
         """Heard, Said and Spoke as they happen, Done at the end. Closing the generator interrupts every stage.

@@ -29,6 +29,7 @@ class Joined:
     def __init__(self, acoustic: Acoustic, vocoder: Vocoder) -> None:
         self._acoustic = acoustic
         self._vocoder = vocoder
+        self.reads_numbers: bool = getattr(acoustic, "reads_numbers", True)
         self.device: str = getattr(acoustic, "device", "cpu")
 
     def speak(self, sentences: Iterable[str], options: SpeakOptions) -> Iterator[Audio]:

@@ -79,6 +79,7 @@ class TransformersSynthesizer:
         self._speaker = speaker
         self._lock = threading.Lock()
         self.rate = speaker.rate
+        self.reads_numbers = family.reads_numbers
 
     @property
     def device(self) -> str:

@@ -54,15 +54,19 @@ class Family:
     settings: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     """What it needs beside torch and transformers."""
+    reads_numbers: bool = False
+    """Whether it has learned what numbers are called, or its own library spells them."""
     precise: bool = False
     """Whether it computes in float32 alone."""
 
 
 FAMILIES: dict[str, Family] = {
     "VitsModel": Family(Vits, honours=("speed",), precise=True),
-    "FastSpeech2ConformerWithHifiGan": Family(FastSpeech2, honours=("speed",), packages=("g2p_en",), precise=True),
-    "BarkModel": Family(Bark),
-    "CsmForConditionalGeneration": Family(Csm),
-    "DiaForConditionalGeneration": Family(Dia, settings=("codec",)),
+    "FastSpeech2ConformerWithHifiGan": Family(
+        FastSpeech2, honours=("speed",), packages=("g2p_en",), reads_numbers=True, precise=True
+    ),
+    "BarkModel": Family(Bark, reads_numbers=True),
+    "CsmForConditionalGeneration": Family(Csm, reads_numbers=True),
+    "DiaForConditionalGeneration": Family(Dia, settings=("codec",), reads_numbers=True),
     "SpeechT5ForTextToSpeech": Family(acoustic=SpeechT5, settings=SETTINGS, packages=("sentencepiece",), precise=True),
 }

@@ -40,6 +40,8 @@ _MAX_EMBEDDING_BYTES = 1 << 20
 class SpeechT5:
     """Voices are embeddings: the file of `settings.speaker_embedding`, those in a folder of the model, or any by its path."""
 
+    reads_numbers = False
+
     def __init__(self, source: Source) -> None:
         self.card = source.card
         made = facts.of_model(source.card)
