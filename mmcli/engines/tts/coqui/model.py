@@ -27,6 +27,8 @@ _MIN_SPEED, _MAX_SPEED = 0.25, 4.0
 class Model:
     """A loaded model that speaks."""
 
+    reads_numbers = False
+
     def __init__(self, card: ModelCard, model: Any) -> None:
         self._card = card
         self._model = model
