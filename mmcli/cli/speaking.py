@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,7 +137,8 @@ class Timings:
         self.count += 1
         self.speakers.add(segment.speaker)
         if self.target is not None:
-            self.segments.append(segment)
+            words = segment.words if self._format in ("json", "jsonl") else ()
+            self.segments.append(dataclasses.replace(segment, words=words))
 
     def write(self, provenance: Mapping[str, Any]) -> None:
         """Write them whole or not at all. OutputError."""

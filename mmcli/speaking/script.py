@@ -22,8 +22,8 @@ _PAUSE = re.compile(
     re.IGNORECASE,
 )
 _SPEAKER = re.compile(r"\[?([^\s:\[\]][^:\[\]\n]{0,39})\]?:\s+")
-# A line is handed on in such pieces, so that a very long one is spoken while the rest is still being cut.
-_PIECE = 2000
+# A line is handed on in such pieces, so that a long one is spoken while the rest is still being cut.
+_PIECE = 200
 
 
 @dataclass(frozen=True, slots=True)
