@@ -37,6 +37,8 @@ class Audio:
 
     samples: NDArray[np.float32]
     rate: int
+    words: tuple[Word, ...] = ()
+    """Those that begin in it where a voice tells them, in seconds from its start; the last may outlast it."""
 
     @property
     def seconds(self) -> float:
@@ -91,13 +93,6 @@ class Word:
     end: float
     probability: float | None = None
     speaker: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Speech(Audio):
-    """Sound of a voice that tells its words: those that begin in it, in seconds from its own start; one may outlast it."""
-
-    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +197,6 @@ class Video:
     frames: Callable[[], Iterator[tuple[float, PIL.Image.Image]]]
     sound: AudioSource | None = None
 
-
-# ---------------------------------------------------------------- conversation
 
 Attachment = Image | Document | Video | AudioSource
 Part = str | Image | Document | Video | AudioSource
@@ -363,14 +356,8 @@ class Voice:
 
 @runtime_checkable
 class Synthesizer(Protocol):
-    """One with an attribute `reads_numbers = False` gets numbers, dates and units spelled out in words."""
-
     def speak(self, sentences: Iterable[str], options: SpeakOptions) -> Iterator[Audio]:
-        """Sound for the sentences, in order; the first blocks come before the last sentence is known.
-
-        A sentence is taken only when all sound of the one before has been given, so that it is known what is said when.
-        Blocks may be Speech.
-        """
+        """Sound for the sentences, in order; one is taken only when all sound of the one before has been given."""
         ...
 
     def voices(self) -> tuple[Voice, ...]: ...

@@ -12,7 +12,7 @@ import numpy as np
 from mmcli.errors import UsageError
 from mmcli.media.audio import silence
 from mmcli.speaking.spelling import reads_numbers, spelled
-from mmcli.stages import Audio, Segment, Speech, Word
+from mmcli.stages import Audio, Segment, Word
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
@@ -134,8 +134,7 @@ class _Said:
         if len(loud):
             start, end = (self._seconds + int(at) / block.rate for at in (loud[0], loud[-1] + 1))
             self._heard = (self._heard[0] if self._heard else start, end)
-        if isinstance(block, Speech):
-            self._words += [_moved(word, self._seconds) for word in block.words]
+        self._words += [_moved(word, self._seconds) for word in block.words]
         self._seconds += block.seconds
 
     def finish(self) -> None:
@@ -158,7 +157,7 @@ def at_volume(blocks: Iterable[Audio], volume: float) -> Iterator[Audio]:
         over = np.maximum(loud - _KNEE, 0) / (1 - _KNEE)
         knee = np.sign(samples) * (_KNEE + (1 - _KNEE) * over / (1 + over))
         samples = np.where(loud > _KNEE, knee, samples) if volume > 1 else samples
-        yield Audio(samples.astype(np.float32), block.rate)
+        yield dataclasses.replace(block, samples=samples.astype(np.float32))
 
 
 def with_words(sound: Iterable[Audio]) -> Iterator[Audio]:

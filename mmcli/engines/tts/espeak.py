@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mmcli.engines.options import refuse_others
 from mmcli.engines.tts import libespeak
 from mmcli.errors import ConfigError, UsageError, did_you_mean
-from mmcli.stages import Audio, Speech, Voice, Word
+from mmcli.stages import Audio, Voice, Word
 from mmcli.text import utterances
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _told(blocks: Iterable[NDArray[np.float32]], words: Sequence[Word]) -> Itera
         here = words[done:upto]
         done = max(done, upto)
         moved = tuple(Word(word.text, word.start - seconds, word.end - seconds) for word in here)
-        yield Speech(samples, libespeak.RATE, moved)
+        yield Audio(samples, libespeak.RATE, moved)
         seconds = after
 
 
