@@ -213,7 +213,8 @@ def test_a_licence_with_conditions_is_accepted_by_flag_or_by_coquis_own_word(
     assert asked.code == 2
     assert "CC BY-NC-ND 4.0" in asked.err
     assert server.asked == []
-    # The hub is not there; what matters is that the licence is no question any more, or still one.
+    assert "licence (CPML)" in mmcli("models", "pull", "xtts-v2", "-q", env=dead).err
+    # The hub is not there; what matters is that the licence is no question any more.
     assert "CPML" not in mmcli("models", "pull", "xtts-v2", "-q", env={**dead, "COQUI_TOS_AGREED": "1"}).err
 
 

@@ -191,6 +191,8 @@ def _pull(card: ModelCard, token: str | None, *, accepted: bool, quiet: bool, ag
         _pull_release(card, accepted=accepted, tell=tell)
         return
     repo, revision = cache.parse(card.source, card.revision)
+    if card.license:  # known before the hub is asked
+        _check_licence(card, card.license, f"https://huggingface.co/{repo}", accepted=accepted)
     hub = Hub(token)
     found = hub.describe(repo, revision)
     _check_licence(card, card.license or found.license, found.page, accepted=accepted)

@@ -430,9 +430,10 @@ def test_a_real_hifi_gan_gives_a_voice_back_from_its_spectrogram(data: Path, tmp
     vocoder = engines.load(_card(folder, "vocoder"), RUNTIME)
     sound = np.concatenate([block.samples for block in open_audio(data / "a04.wav").blocks(22050)])
     mel = analyse(sound, vocoder.facts)
-    again = vocoder.vocode(mel)
+    # HiFi-GAN was trained on frames that lie half a step later than librosa's, so its sound comes half a step late.
+    again = vocoder.vocode(mel).samples[vocoder.facts.hop // 2 :]
     frames = mel.values.shape[1] - 2
-    error = np.abs(analyse(again.samples, vocoder.facts).values[:, :frames] - mel.values[:, :frames]).mean()
+    error = np.abs(analyse(again, vocoder.facts).values[:, :frames] - mel.values[:, :frames]).mean()
     assert error < 0.4
 
 
@@ -543,12 +544,10 @@ def test_spectrograms_of_the_released_kind_fit(stage: Callable[[str], Any]) -> N
 def test_the_command_speaks_with_a_folder_and_a_vocoder(
     mmcli: Callable[..., Any], folders: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    ended = mmcli(
-        "speak", "Yes, it is. Привет.", "-m", folders("fast_pitch"), "--vocoder", folders("wavernn"), "-o", "a.wav"
-    )
+    ended = mmcli("speak", "No. Привет.", "-m", folders("fast_pitch"), "--vocoder", folders("wavernn"), "-o", "a.wav")
     assert ended.code == 0, ended.err
     assert ended.out == ""
-    assert (tmp_path / "a.wav").stat().st_size > 3000
+    assert (tmp_path / "a.wav").stat().st_size > 500
     assert ended.notes[0].endswith("6 characters were left out, the voice does not know them: 'п' 'р' 'и' 'в' 'е', ...")
     assert len(ended.notes) == 2
     listed = mmcli("speak", "--list-voices", "-m", f"{folders('fast_pitch')}+griffin-lim")
