@@ -5,6 +5,7 @@ Weights are read from safetensors only, and nothing reaches for the network. Thi
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,18 @@ def first_dtype(runtime: Runtime, device: torch.device) -> torch.dtype | str:
             f"--compute-type {kind} is not for models of transformers", f"auto, default, {', '.join(DTYPES)} are"
         )
     return DTYPES[kind]
+
+
+def sized_dtype(runtime: Runtime, device: torch.device, folder: Path) -> torch.dtype | str:
+    """As the runtime says; on a processor `auto` is float32, or bfloat16 where the model would fill the memory."""
+    dtype = first_dtype(runtime, device)
+    if runtime.compute_type != "auto" or device.type != "cpu":
+        return dtype
+    stored = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    config = read_config(folder)
+    half = str(config.get("dtype") or config.get("torch_dtype")) in ("bfloat16", "float16")
+    return torch.bfloat16 if half and stored * 2 > memory * 0.6 else dtype
 
 
 def set_up(runtime: Runtime) -> None:

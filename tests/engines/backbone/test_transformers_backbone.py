@@ -22,6 +22,7 @@ import transformers
 
 from mmcli import engines
 from mmcli.catalogue import ModelCard, read_catalogue
+from mmcli.engines import torch_streams
 from mmcli.engines.backbone.transformers_backbone import writing
 from mmcli.engines.backbone.transformers_backbone.engine import TransformersBackbone
 from mmcli.engines.backbone.transformers_backbone.families import FAMILIES
@@ -156,9 +157,9 @@ def test_pieces_of_text_are_whole_characters_and_make_the_whole(name: str, loade
         ids = tokenizer(text, add_special_tokens=False).input_ids
         noise = [shuffled.randrange(len(tokenizer)) for _ in range(60)]
         for row in (ids, noise):
-            pieces = list(writing.pieces([[id] for id in row], decode))
+            pieces = list(torch_streams.pieces([[id] for id in row], decode))
             assert "".join(pieces) == decode(row)
-        assert not any("\ufffd" in piece for piece in writing.pieces([[id] for id in ids], decode))
+        assert not any("\ufffd" in piece for piece in torch_streams.pieces([[id] for id in ids], decode))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 50])

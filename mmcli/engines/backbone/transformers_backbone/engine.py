@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mmcli import store
-from mmcli.engines import torch_runtime
+from mmcli.engines import torch_runtime, torch_streams
 from mmcli.engines.answers import check_document, read_schema
 from mmcli.engines.backbone.transformers_backbone import generation, loading, places, reuse, writing
 from mmcli.engines.backbone.transformers_backbone.conversations import Prompt, Reader
@@ -187,13 +187,13 @@ class TransformersBackbone:
         give: Any,
         stop: Any,
     ) -> Any:
-        with torch.inference_mode(), generation.seeded(self._loaded, options.seed):
+        with torch.inference_mode(), torch_streams.seeded(self._loaded.device, options.seed):
             return self._loaded.model.generate(
                 **inputs,
                 **given,
                 max_new_tokens=most,
-                streamer=generation.Tokens(give),
-                stopping_criteria=generation.stopping(stop),
+                streamer=torch_streams.Tokens(give),
+                stopping_criteria=torch_streams.stopping(stop),
             )
 
     def _texts(
@@ -214,7 +214,7 @@ class TransformersBackbone:
                 with self._translated():
                     texts: Iterable[str] = [self.family.tidy(self._loaded, ids, prompt.turns[0])]
             else:
-                texts = writing.pieces(counted(), self._decode)
+                texts = torch_streams.pieces(counted(), self._decode)
             yield from writing.stripped(writing.until(texts, self._stops(options)))
             return
         written.ended = True

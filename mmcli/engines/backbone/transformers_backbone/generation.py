@@ -1,46 +1,24 @@
-"""One call of `generate`: what it is told, how its tokens come out while it runs, and how it is stopped."""
+"""What `generate` is told, and how much room a prompt leaves for an answer."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
-from transformers.generation.streamers import BaseStreamer
+from transformers import LogitsProcessorList
 
+from mmcli.engines import torch_streams
 from mmcli.engines.answers import read_schema
 from mmcli.errors import MissingPackage, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from mmcli.engines.backbone.transformers_backbone.loading import Loaded
     from mmcli.options import AnswerOptions
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "temperature": (0.0, 100.0),
-    "top_p": (0.0, 1.0),
-    "top_k": (0, 1_000_000),
-    "min_p": (0.0, 1.0),
-    "repetition_penalty": (0.01, 100.0),
-    "seed": (-(2**63), 2**63 - 1),
-}
-_SAMPLING = ("temperature", "top_p", "top_k", "min_p")
 
 
 def check(options: AnswerOptions) -> None:
     """UsageError for a value out of its range or a schema that is none."""
-    if options.max_new_tokens < 1:
-        raise UsageError(f"--max-tokens is at least 1, not {options.max_new_tokens}")
-    for name, (low, high) in _RANGES.items():
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"--{name.replace('_', '-')} is from {low:g} to {high:g}, not {value:g}")
-    if any(not stop for stop in options.stop):
-        raise UsageError("--stop cannot be empty")
+    torch_streams.check(options)
     if options.schema is not None:
         read_schema(options.schema)
 
@@ -52,13 +30,7 @@ def arguments(loaded: Loaded, options: AnswerOptions) -> dict[str, Any]:
         given["eos_token_id"] = sorted(ends(loaded))
     if loaded.family.never:
         given["bad_words_ids"] = [[id] for id in _ids(loaded, loaded.family.never)]
-    if options.repetition_penalty is not None:
-        given["repetition_penalty"] = options.repetition_penalty
-    if options.temperature == 0:
-        given["do_sample"] = False
-    elif any(getattr(options, name) is not None for name in _SAMPLING):
-        given["do_sample"] = True
-        given |= {name: getattr(options, name) for name in _SAMPLING if getattr(options, name) is not None}
+    given |= torch_streams.sampling(options)
     if options.schema is not None:
         given["logits_processor"] = LogitsProcessorList([_grammar(loaded, options.schema)])
         # The grammar alone says what may be written; what it wants most may be forbidden otherwise.
@@ -96,48 +68,6 @@ def _ids(loaded: Loaded, tokens: tuple[str, ...]) -> list[int]:
     """Those of the tokens that the tokenizer has."""
     known = loaded.tokenizer.get_added_vocab()
     return [known[token] for token in tokens if token in known]
-
-
-class Tokens(BaseStreamer):  # type: ignore[misc]
-    """Hands the tokens of a step over as they are made; what `generate` gives it first is the prompt."""
-
-    def __init__(self, give: Callable[[list[int]], Any]) -> None:
-        self._give = give
-        self._begun = False
-
-    def put(self, value: torch.Tensor) -> None:
-        if self._begun:
-            self._give(value.flatten().tolist())
-        self._begun = True
-
-    def end(self) -> None:
-        """Nothing is held back."""
-
-
-class Stop(StoppingCriteria):  # type: ignore[misc]
-    """Ends a generation after the token that it is at."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device, dtype=torch.bool)
-
-
-def stopping(event: threading.Event) -> StoppingCriteriaList:
-    return StoppingCriteriaList([Stop(event)])
-
-
-@contextmanager
-def seeded(loaded: Loaded, seed: int | None) -> Iterator[None]:
-    """Random numbers of their own for one generation; torch has one source of them, which is put back."""
-    if seed is None:
-        yield
-        return
-    cards = [loaded.device] if loaded.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cards):
-        torch.manual_seed(seed)
-        yield
 
 
 @dataclass(frozen=True, slots=True)

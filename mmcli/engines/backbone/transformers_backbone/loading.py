@@ -7,7 +7,6 @@ catalogue entry and the user both allow it.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -190,7 +189,7 @@ def _model_class(family: Family, config: Mapping[str, Any]) -> Any:
 
 def _computing(card: ModelCard, folder: Path, runtime: Runtime, device: torch.device) -> dict[str, Any]:
     """Where and in which numbers: arguments of `from_pretrained`."""
-    given: dict[str, Any] = {"dtype": _dtype(runtime, device, folder)}
+    given: dict[str, Any] = {"dtype": torch_runtime.sized_dtype(runtime, device, folder)}
     if runtime.attention is not None:
         given["attn_implementation"] = _attention(card, runtime.attention)
     if runtime.quantize is not None:
@@ -200,18 +199,6 @@ def _computing(card: ModelCard, folder: Path, runtime: Runtime, device: torch.de
         _need(card, "accelerate", "mmcli[quant]")
         given["device_map"] = BALANCED
     return given
-
-
-def _dtype(runtime: Runtime, device: torch.device, folder: Path) -> torch.dtype | str:
-    """As the runtime says; on a processor `auto` is float32, or bfloat16 where the model would fill the memory."""
-    dtype = torch_runtime.first_dtype(runtime, device)
-    if runtime.compute_type != "auto" or device.type != "cpu":
-        return dtype
-    stored = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    config = read_config(folder)
-    half = str(config.get("dtype") or config.get("torch_dtype")) in ("bfloat16", "float16")
-    return torch.bfloat16 if half and stored * 2 > memory * 0.6 else dtype
 
 
 def _attention(card: ModelCard, name: str) -> str:

@@ -1,29 +1,11 @@
-"""Tokens to text while they come: whole characters, ends at stop strings, no white space around the answer."""
+"""Text while it comes: ends at stop strings, no white space around the answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-_BROKEN = "\ufffd"
-
-
-def pieces(tokens: Iterable[Sequence[int]], decode: Callable[[list[int]], str]) -> Iterator[str]:
-    """Text of tokens, each piece as soon as its characters are whole. Joined, it is what decoding all of them gives."""
-    ids: list[int] = []
-    # Decoding starts a token early: what one is written as depends on the one before it.
-    early, done = 0, 0
-    for new in tokens:
-        ids += new
-        before, now = decode(ids[early:done]), decode(ids[early:])
-        if len(now) > len(before) and not now.endswith(_BROKEN):
-            yield now[len(before) :]
-            early, done = done, len(ids)
-    before, now = decode(ids[early:done]), decode(ids[early:])
-    if len(now) > len(before):
-        yield now[len(before) :]
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Ended(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from mmcli.engines.stt.transformers_stt.languages import seamless_code
+from mmcli.engines.languages import seamless_code
 from mmcli.engines.stt.transformers_stt.loading import setting
 from mmcli.engines.stt.transformers_stt.words import segment_of
 from mmcli.errors import UsageError, did_you_mean
