@@ -91,7 +91,7 @@ class Catalogue:
         ConfigError with the nearest name where there is none, or where it has another role; MissingModel for a model
         of the hub that is not here.
         """
-        card = self.models.get(name) or unlisted(name)
+        card = self.models.get(name) or unlisted(name, role)
         if card is None:
             known = [other.name for other in self.models.values() if role in (None, other.role)]
             raise ConfigError(
@@ -114,8 +114,8 @@ class Catalogue:
         return spec
 
 
-def unlisted(name: str) -> ModelCard | None:
-    """The entry that a folder or a pulled `hf:ORG/NAME` would have; None where the name is neither."""
+def unlisted(name: str, role: str | None = None) -> ModelCard | None:
+    """The entry that a folder or a pulled `hf:ORG/NAME` would have, in that role if it can; None where it is neither."""
     if name.startswith(cache.SCHEME):
         repo, revision = cache.parse(name)
         folder = cache.snapshot(repo, revision)
@@ -136,7 +136,7 @@ def unlisted(name: str) -> ModelCard | None:
             raise ConfigError(f'there is no folder "{name}"', "mmcli models list names the models that have names")
     else:
         return None
-    family = families.recognise_folder(folder, to_come)
+    family = families.recognise_folder(folder, to_come, role)
     if family is None:
         raise ConfigError(
             f'"{name}" is a model of no known family', f"mmcli models add MYNAME {name} --role ROLE --engine ENGINE"

@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmcli import engines, store
+from mmcli import engines, families, store
 from mmcli.catalogue import AUTO, PipelineSpec, make_options
 from mmcli.errors import ConfigError, MissingPackage, MmcliError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmcli.catalogue import Catalogue, ModelCard
 
 # Options that belong to no role.
 SHARED_OPTIONS = ("runtime", "attachments")
-CASCADE = ("vad", "diarize", "stt", "backbone", "tts")
+CASCADE = ("vad", "diarize", "stt", "backbone", "e2e", "tts", "vocoder")
+_WITH_E2E = ("vad", "e2e", "tts", "vocoder")
 # Speakers are told apart only where that is asked for.
 _UNASKED = ("vad", "stt", "backbone", "tts")
 DEFAULT_DETECTOR = "silero"
@@ -31,7 +34,7 @@ _FLOW: dict[str, tuple[str | None, str | None]] = {
     "backbone": ("text", "text"),
     "tts": ("text", "audio"),
     "vocoder": (None, "audio"),
-    "e2e": ("audio", "text"),
+    "e2e": ("audio", None),
 }
 
 
@@ -60,6 +63,8 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
         else:
             where = "on a server" if store.is_served(card) else f"{card.size_mb:g} MB, {card.license}"
             findings.append(Finding(role, f"{name}: {card.engine}, {where}"))
+    if all(finding.error is None for finding in findings) and {"e2e", "tts"} <= spec.models.keys():
+        findings += _check_voice(spec, catalogue)
     if all(finding.error is None for finding in findings) and "vocoder" in spec.models:
         findings += _check_mel(spec, catalogue)
     for role in spec.options:
@@ -82,9 +87,45 @@ def reach(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
     return findings
 
 
+def advise(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
+    """What would run and may still not be wanted: languages that a model lacks, licences that forbid some uses."""
+    cards = {role: catalogue.model(name, role) for role, name in with_vocoder(spec, catalogue).models.items()}
+    findings = []
+    for role, card in cards.items():
+        asked = spec.options.get(role, {}).get("language")
+        if isinstance(asked, str) and not _speaks(card, asked):
+            mend = f"mmcli models list --role {role} names others"
+            text = f'model "{card.name}" knows {", ".join(card.languages)}, and the option language asks for {asked}'
+            findings.append(Finding(role, text, ConfigError(text, mend)))
+        if families.is_noncommercial(card.license):
+            findings.append(Finding(role, f"{card.license}: not for commercial use; take another model for that"))
+    findings += _check_tongues(spec, cards)
+    return findings
+
+
+def _speaks(card: ModelCard, language: str) -> bool:
+    return "*" in card.languages or language.lower().replace("_", "-").split("-")[0] in card.languages
+
+
+def _check_tongues(spec: PipelineSpec, cards: Mapping[str, ModelCard]) -> list[Finding]:
+    """Whether the voice knows the language in which it gets its text, as far as that is known."""
+    voice = cards.get("tts")
+    if voice is None:
+        return []
+    target = spec.options.get("e2e", {}).get("target_language")
+    if isinstance(target, str) and not _speaks(voice, target):
+        text = f'the answer is in {target}, and model "{voice.name}" speaks {", ".join(voice.languages)}'
+        return [Finding("tts", text, ConfigError(text, "mmcli models list --role tts names others"))]
+    writer = cards.get("backbone") or cards.get("e2e") or cards.get("stt")
+    if writer is None or "*" in (*writer.languages, *voice.languages) or {*writer.languages} & {*voice.languages}:
+        return []
+    text = f'model "{writer.name}" writes {", ".join(writer.languages)}, model "{voice.name}" speaks {", ".join(voice.languages)}'
+    return [Finding("tts", text, ConfigError(text, "mmcli models list --role tts names others"))]
+
+
 def with_detector(spec: PipelineSpec) -> PipelineSpec:
     """The pipeline with the default voice detector where it hears and names none."""
-    if "stt" in spec.models and "vad" not in spec.models:
+    if {"stt", "e2e"} & spec.models.keys() and "vad" not in spec.models:
         return spec.with_models({"vad": DEFAULT_DETECTOR}, "default")
     return spec
 
@@ -118,6 +159,15 @@ def with_vocoder(spec: PipelineSpec, catalogue: Catalogue) -> PipelineSpec:
     return spec.with_models({"vocoder": card.vocoder or DEFAULT_VOCODER}, card.origin if card.vocoder else "default")
 
 
+def _check_voice(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
+    """Whether a voice has something to say: what one model from speech to speech writes, and does not speak itself."""
+    card = catalogue.model(spec.models["e2e"], "e2e")
+    if "audio" not in card.outputs:
+        return []
+    mend = f'take out tts, or let [models.{card.name}] give outputs = ["text"] alone'
+    return [Finding("tts", spec.models["tts"], ConfigError(f'model "{card.name}" speaks by itself', mend))]
+
+
 def _check_mel(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
     """Whether the vocoder understands the spectrograms of the tts."""
     from mmcli.mel import differences
@@ -148,15 +198,20 @@ def _origin(spec: PipelineSpec, role: str) -> str:
 def _check_shape(spec: PipelineSpec) -> Finding:
     roles = set(spec.models)
     error = None
-    if "e2e" in roles and roles != {"e2e"}:
-        others = ", ".join(sorted(roles - {"e2e"}))
-        error = ConfigError(f'pipeline "{spec.name}": e2e goes from speech to speech by itself', f"take out {others}")
+    others = ", ".join(sorted(roles.difference(_WITH_E2E)))
+    if "e2e" in roles and others:
+        error = ConfigError(f'pipeline "{spec.name}": e2e hears and answers by itself', f"take out {others}")
     elif not roles & {"stt", "backbone", "tts", "e2e"}:
         error = ConfigError(f'pipeline "{spec.name}" names no model', "give it stt, backbone, tts or e2e")
-    return Finding("shape", " -> ".join(r for r in (*CASCADE, "vocoder", "e2e") if r in roles), error)
+    return Finding("shape", " -> ".join(r for r in CASCADE if r in roles), error)
 
 
 def _check_flow(role: str, card: ModelCard) -> None:
+    if role == "e2e" and not {"text", "audio"} & set(card.outputs):
+        raise ConfigError(
+            f'model "{card.name}" gives neither text nor audio, as e2e must',
+            f"{card.origin} lists {', '.join(card.outputs) or 'nothing'}",
+        )
     takes, gives = _FLOW[role]
     for what, has, word in ((takes, card.inputs, "take"), (gives, card.outputs, "give")):
         if what is not None and what not in has:

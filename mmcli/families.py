@@ -196,6 +196,28 @@ FAMILIES |= dict.fromkeys(
     _backbone("text", "image", "video"),
 )
 
+
+def _end_to_end(inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Family:
+    also = (*_TRANSFORMERS, "spk_dict.pt", "tekken.json", "adapter_config.json", "adapter_model.safetensors")
+    return Family("e2e", "transformers-e2e", inputs, outputs, needs=(CONFIG, "model*.safetensors"), also=also)
+
+
+_HEARS, _SPEAKS = ("audio", "text"), ("text", "audio")
+_OMNI = _end_to_end(("audio", "text", "image", "video"), _SPEAKS)
+FAMILIES |= {
+    "Qwen2AudioForConditionalGeneration": _end_to_end(_HEARS, ("text",)),
+    "VoxtralForConditionalGeneration": _end_to_end(_HEARS, ("text",)),
+    "Qwen2_5OmniModel": _OMNI,
+    "Qwen2_5OmniForConditionalGeneration": _OMNI,
+    "MoshiForConditionalGeneration": _end_to_end(("audio",), _SPEAKS),
+    "SpeechT5ForSpeechToSpeech": _end_to_end(("audio",), ("audio",)),
+}
+SECOND: dict[tuple[str, str], Family] = {
+    ("SeamlessM4Tv2Model", "e2e"): _end_to_end(_HEARS, _SPEAKS),
+    ("GraniteSpeechForConditionalGeneration", "e2e"): _end_to_end(_HEARS, ("text",)),
+}
+"""Families that can play another role too, when that one is asked for."""
+
 _SPEAKER = Family(
     "diarize",
     "transformers-speaker",
@@ -272,6 +294,11 @@ def is_free(license: str) -> bool:
     return not license or license.lower().startswith(_FREE)
 
 
+def is_noncommercial(license: str) -> bool:
+    """Whether a licence forbids commercial use by its name."""
+    return any(part in ("nc", "noncommercial", "research") for part in license.lower().replace(" ", "-").split("-"))
+
+
 def family_name(config: Mapping[str, Any], names: Collection[str]) -> str | None:
     """The key in FAMILIES of a model with this config.json and these files; None for one that is not known."""
     architectures = config.get("architectures")
@@ -292,15 +319,18 @@ def _coqui_name(model: str) -> str:
     return COQUI_VOCODER if any(name in model for name in _COQUI_VOCODERS) else COQUI_VOICE
 
 
-def recognise(config: Mapping[str, Any], names: Collection[str]) -> Family | None:
-    """The family of a model with this config.json and these files; None for one that is not known."""
+def recognise(config: Mapping[str, Any], names: Collection[str], role: str | None = None) -> Family | None:
+    """The family of a model with this config.json and these files; None for one that is not known.
+
+    `role` is the one that it should play, where its family can.
+    """
     name = family_name(config, names)
-    return None if name is None else FAMILIES[name]
+    return None if name is None else SECOND.get((name, role or ""), FAMILIES[name])
 
 
-def recognise_folder(folder: Path, to_come: Iterable[str] = ()) -> Family | None:
+def recognise_folder(folder: Path, to_come: Iterable[str] = (), role: str | None = None) -> Family | None:
     """The family of the model in a folder, with the files that are still to come there; None where it is not known."""
-    return recognise(read_config(folder), {*file_names(folder), *to_come})
+    return recognise(read_config(folder), {*file_names(folder), *to_come}, role)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

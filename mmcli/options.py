@@ -133,6 +133,18 @@ class AnswerOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ConverseOptions(AnswerOptions):
+    """How one model from speech to speech answers."""
+
+    target_language: str | None = None
+    """ISO 639-1 code of the answer, for models that translate (`--to`)."""
+    source_language: str | None = None
+    """That of typed text, for models that have to be told (`--from`)."""
+    speaker: str | None = None
+    """With whose voice it speaks: a name or number of the model's own, or a file that stands for a voice."""
+
+
+@dataclass(frozen=True, slots=True)
 class AttachOptions:
     """What is looked at of what is given beside a question, and how."""
 
@@ -175,7 +187,7 @@ OPTIONS: dict[str, type[Any]] = {
     "backbone": AnswerOptions,
     "tts": SpeakOptions,
     "vocoder": VocoderOptions,
-    "e2e": AnswerOptions,
+    "e2e": ConverseOptions,
     "runtime": Runtime,
     "attachments": AttachOptions,
 }

@@ -1,7 +1,7 @@
 """PipelineSpec -> Pipeline. `run(turn)` takes a turn through the stages and yields what happens on the way.
 
-A Cascade chains speech-to-text, backbone and text-to-speech, each of which may be left out; an EndToEnd is one model from
-speech to speech. Both are built from the same tables, checked before anything loads.
+A Cascade chains speech-to-text, backbone and text-to-speech, each of which may be left out; an EndToEnd (endtoend.py) is one
+model from speech to speech. Both are built from the same tables, checked before anything loads.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import functools
 import time
 from contextlib import closing
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mmcli import engines, provenance, speakers
 from mmcli.catalogue import make_options
 from mmcli.checks import SHARED_OPTIONS, check, is_fake, with_detector, with_vocoder
+from mmcli.endtoend import EndToEnd
 from mmcli.errors import ConfigError, InputError
 from mmcli.fitting import Fitter, Taker
 from mmcli.media.voice_samples import check_voice_sample
-from mmcli.places import Region
-from mmcli.speaking.spelling import reads_numbers, spelled
+from mmcli.running import Clock, spoken, voiced
 from mmcli.speech import windows
-from mmcli.stages import AudioSource, Conversation, Done, Heard, Said, Spoke, Usage, Video
-from mmcli.text import joined, sentences
-from mmcli.threads import Channel, closable, merge
+from mmcli.stages import AudioSource, Conversation, Heard, Said, Video
+from mmcli.text import joined
+from mmcli.threads import merge
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -40,17 +40,12 @@ if TYPE_CHECKING:
         Event,
         Part,
         Segment,
-        SpeechModel,
         Synthesizer,
         Transcriber,
         Turn,
         VoiceDetector,
     )
 
-T = TypeVar("T")
-
-# Pieces of text that the backbone may be ahead of its own voice.
-_AHEAD = 4096
 # Attachments whose fitted parts are kept: those of one conversation.
 _KEPT = 64
 
@@ -105,7 +100,7 @@ def build(
     origin = provenance.of_pipeline(spec.name, cards, options)
     timings = {"load": time.perf_counter() - started}
     if "e2e" in stages:
-        return EndToEnd(stages["e2e"], options["e2e"], origin, timings)
+        return EndToEnd(stages, options, origin, timings, taker_of(cards["e2e"], catalogue))
     taker = taker_of(cards["backbone"], catalogue) if "backbone" in cards else None
     return Cascade(stages, options, origin, timings, taker)
 
@@ -146,55 +141,6 @@ def check_turn(spec: PipelineSpec, catalogue: Catalogue, turn: Turn) -> None:
 
 
 # ---------------------------------------------------------------- running
-
-
-class _Clock:
-    """Seconds by stage: how long each took, and when its first item came, counted from the start of the turn."""
-
-    def __init__(self, timings: Mapping[str, float]) -> None:
-        self.timings = dict(timings)
-        self.usage: Usage | None = None
-        self.regions: list[Region] = []
-        self._started = time.perf_counter()
-
-    def texts(self, pieces: Iterator[str | Region | Usage]) -> Generator[str, None, None]:
-        """The backbone's text alone; its regions and what it says of its usage are kept."""
-        with closing(closable(pieces)) as source:
-            for piece in source:
-                if isinstance(piece, Usage):
-                    self.usage = piece
-                elif isinstance(piece, Region):
-                    self.regions.append(piece)
-                else:
-                    yield piece
-
-    def timed(self, stage: str, items: Iterator[T], first: str | None = None) -> Generator[T, None, None]:
-        """The items, with the time spent in making them added to the stage's."""
-        try:
-            while True:
-                started = time.perf_counter()
-                try:
-                    item = next(items)
-                except StopIteration:
-                    return
-                finally:
-                    now = time.perf_counter()
-                    self.timings[stage] = self.timings.get(stage, 0.0) + now - started
-                if first is not None:
-                    self.timings.setdefault(first, now - self._started)
-                yield item
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
-
-    def done(self, origin: Mapping[str, Any]) -> Done:
-        total = time.perf_counter() - self._started + self.timings.get("load", 0.0)
-        timings = {stage: round(seconds, 4) for stage, seconds in {**self.timings, "total": total}.items()}
-        made = {**origin, "timings": timings}
-        if self.usage is not None:
-            made["usage"] = dataclasses.asdict(self.usage)
-        return Done(timings, made, self.usage, tuple(self.regions))
 
 
 class Cascade:
@@ -253,11 +199,7 @@ class Cascade:
         """A text as sound, sentence by sentence while its pieces still come."""
         if self.tts is None:
             raise ConfigError(f'pipeline "{self.origin["pipeline"]}" has no tts', "name a pipeline with tts")
-        language = self.speak_options.language or "en"
-        text = sentences(pieces, language)
-        if not reads_numbers(self.tts):
-            text = (spelled(sentence, language) for sentence in text)
-        return self.tts.speak(text, self.speak_options)
+        return voiced(self.tts, pieces, self.speak_options)
 
     @property
     def speak_options(self) -> SpeakOptions:
@@ -270,7 +212,7 @@ class Cascade:
 
         `kept` is what an earlier run heard of the turn's recording, and where this one keeps what it hears.
         """
-        clock = _Clock(self._timings)
+        clock = Clock(self._timings)
         heard: list[str] = []
         language = None
         fitted: tuple[tuple[Part, ...], ...] = ()
@@ -290,7 +232,7 @@ class Cascade:
         yield clock.done(self.origin if kept is None else kept.told(self.origin))
 
     def _hear(
-        self, audio: AudioSource, parts: tuple[Part, ...], clock: _Clock, kept: Checkpoint | None
+        self, audio: AudioSource, parts: tuple[Part, ...], clock: Clock, kept: Checkpoint | None
     ) -> Generator[Heard, None, None]:
         """What is said, while the backbone already looks at what it is about."""
         segments = clock.timed("stt", self.transcribe(audio, kept), "first_heard")
@@ -311,7 +253,7 @@ class Cascade:
         return merge(hear(), look())
 
     def _answer(
-        self, turn: Turn, fitted: tuple[tuple[Part, ...], ...], heard: str, clock: _Clock
+        self, turn: Turn, fitted: tuple[tuple[Part, ...], ...], heard: str, clock: Clock
     ) -> Generator[Event, None, None]:
         if self.backbone is not None and self._fitter is not None:
             options: AnswerOptions = self._options["backbone"]
@@ -321,53 +263,6 @@ class Cascade:
         else:
             pieces = clock.timed("backbone", iter([text for text in (turn.text, heard) if text]))
         if self.tts is not None:
-            yield from self._speak(pieces, clock)
+            yield from spoken(pieces, self.speak, clock, shown=self.backbone is not None)
         elif self.backbone is not None:
             yield from map(Said, pieces)
-
-    def _speak(self, pieces: Generator[str, None, None], clock: _Clock) -> Generator[Event, None, None]:
-        """Text and sound side by side: a sentence is spoken while the next one is still being written."""
-        written: Channel[str] = Channel(_AHEAD)
-
-        def say() -> Iterator[Event]:
-            try:
-                with closing(pieces):
-                    for piece in pieces:
-                        if self.backbone is not None:
-                            yield Said(piece)
-                        if not written.send(piece):
-                            return
-            finally:
-                written.stop()
-
-        def speak() -> Iterator[Event]:
-            try:
-                text = clock.timed("wait", iter(written))
-                with closing(clock.timed("tts", self.speak(text), "first_audio")) as sound:
-                    yield from map(Spoke, sound)
-            finally:
-                written.stop()
-
-        with closing(merge(say(), speak())) as events:
-            yield from events
-        # The voice waits for text inside its own time.
-        clock.timings["tts"] -= clock.timings.pop("wait", 0.0)
-
-
-class EndToEnd:
-    """One model from speech (and pictures) to speech."""
-
-    def __init__(
-        self, model: SpeechModel, options: AnswerOptions, origin: Mapping[str, Any], timings: Mapping[str, float]
-    ) -> None:
-        self.model = model
-        self._options = options
-        self.origin = provenance.with_state(origin, (model,))
-        self._timings = timings
-
-    def run(self, turn: Turn) -> Generator[Event, None, None]:
-        """Said and Spoke as they happen, Done at the end."""
-        clock = _Clock(self._timings)
-        with closing(clock.timed("e2e", self.model.converse(turn, self._options), "first_event")) as events:
-            yield from events
-        yield clock.done(self.origin)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmcli.errors import EngineError, UsageError, did_you_mean
+from mmcli.options import VadOptions
 from mmcli.stages import Audio, Window
 from mmcli.threads import closable
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmcli.options import TranscribeOptions, VadOptions
+    from mmcli.options import TranscribeOptions
     from mmcli.stages import AudioSource, Transcriber, VoiceDetector
 
 
@@ -153,6 +154,27 @@ def utterances(blocks: Iterable[Audio], detector: VoiceDetector, options: VadOpt
         window = cutter.flush()
         if window is not None:
             yield window
+
+
+class _Everything:
+    """Takes all sound for speech."""
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.frame = rate // 50
+
+    def probabilities(self, blocks: Iterable[Audio]) -> Iterator[float]:
+        samples = 0
+        for block in blocks:
+            samples += len(block.samples)
+            yield from (1.0 for _ in range(samples // self.frame))
+            samples %= self.frame
+
+
+def contiguous(blocks: Iterable[Audio], rate: int, longest_s: float) -> Generator[Window, None, None]:
+    """All of a stream, cut at quiet places into windows of at most `longest_s` seconds (1 to 600)."""
+    options = VadOptions(min_speech_ms=0, speech_pad_ms=0, max_speech_s=longest_s)
+    return utterances(blocks, _Everything(rate), options)
 
 
 def _check(options: VadOptions) -> None:

@@ -2,7 +2,7 @@
 
     audio -> VoiceDetector -> windows -> Transcriber -> segments --+   (a Diarizer names who speaks)
     pictures, documents, typed text -------------------------------+-> Backbone -> text -> Synthesizer -> audio
-    audio + pictures -> SpeechModel -> text and audio                  Synthesizer, or Acoustic -> mel -> Vocoder
+    audio + pictures -> SpeechModel -> text and/or audio                Synthesizer, or Acoustic -> mel -> Vocoder
 
 A stage is a synchronous generator: closing it interrupts it. One loaded stage serves any number of uses, one after the
 other or at the same time; what belongs to one use lives in the generator. Samples never travel without their rate.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcli.mel import Mel, MelFacts
-    from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
+    from mmcli.options import AnswerOptions, ConverseOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
     from mmcli.places import Region
 
 ROLES = ("vad", "diarize", "stt", "backbone", "tts", "vocoder", "e2e")
@@ -292,8 +292,7 @@ Event = Heard | Said | Spoke | Done
 
 @runtime_checkable
 class VoiceDetector(Protocol):
-    rate: int
-    """Hertz it wants."""
+    rate: int  # hertz that it wants
     frame: int
     """Samples that one probability stands for."""
 
@@ -304,8 +303,7 @@ class VoiceDetector(Protocol):
 
 @runtime_checkable
 class Diarizer(Protocol):
-    rate: int
-    """Hertz it wants."""
+    rate: int  # hertz that it wants
 
     def speakers(self, windows: Iterable[Window], options: DiarizeOptions) -> tuple[SpeakerTurn, ...]:
         """Who speaks when, in order of time and never two at once. The windows are speech of one recording, in order."""
@@ -314,8 +312,7 @@ class Diarizer(Protocol):
 
 @runtime_checkable
 class Transcriber(Protocol):
-    rate: int
-    """Hertz it wants."""
+    rate: int  # hertz that it wants
     packs: bool
     """Whether it wants neighbouring utterances together in one window, as long as they fit."""
     words: bool
@@ -392,9 +389,12 @@ class Vocoder(Protocol):
 
 @runtime_checkable
 class SpeechModel(Protocol):
-    rate: int
-    """Hertz it wants."""
+    rate: int  # hertz that it wants
+    alone: bool
+    """Whether each utterance is answered by itself, as a translator does; else all that is said is one question."""
+    longest_s: float  # seconds of one recording in a message; what is longer comes in several
+    most_s: float  # seconds of all recordings in one message
 
-    def converse(self, turn: Turn, options: AnswerOptions) -> Iterator[Said | Spoke]:
-        """Text and sound in answer to a spoken turn, as they come."""
+    def converse(self, conversation: Conversation, options: ConverseOptions) -> Iterator[Said | Spoke | Usage]:
+        """Text and sound in answer to the last message, as they come; last, where it is known, Usage."""
         ...

@@ -18,7 +18,7 @@ from mmcli import engines
 from mmcli.catalogue import package_data, read_catalogue
 from mmcli.media.audio import open_audio
 from mmcli.media.image import open_image
-from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions, VadOptions
+from mmcli.options import AnswerOptions, ConverseOptions, DiarizeOptions, SpeakOptions, TranscribeOptions, VadOptions
 from mmcli.speech import utterances
 from mmcli.stages import (
     Audio,
@@ -31,7 +31,6 @@ from mmcli.stages import (
     Spoke,
     Synthesizer,
     Transcriber,
-    Turn,
     Usage,
     Vocoder,
     VoiceDetector,
@@ -76,6 +75,7 @@ ELSEWHERE = {
     "transformers-stt",
     "transformers-tts",
     "transformers-vocoder",
+    "transformers-e2e",
     "transformers-speaker",
     "transformers",
     "openai-stt",
@@ -354,7 +354,7 @@ def test_a_synthesizer_names_its_voices(name: str, stage: Any) -> None:
 
 @pytest.mark.parametrize("name", _names("e2e"))
 def test_a_speech_model_answers_sound_with_text_and_sound(name: str, stage: Any) -> None:
-    turn = Turn(audio=open_audio(QUESTION))
-    events = list(stage(name).converse(turn, AnswerOptions()))
+    conversation = Conversation((Message("user", (open_audio(QUESTION),)),))
+    events = list(stage(name).converse(conversation, ConverseOptions()))
     assert any(isinstance(event, Said) for event in events)
     assert any(isinstance(event, Spoke) for event in events)

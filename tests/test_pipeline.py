@@ -171,6 +171,7 @@ def test_the_detector_may_be_left_out(tmp_path: Path) -> None:
         ('stt = "espeak"', ConfigError, '"espeak" has the role tts, not stt'),
         ('stt = "whisper-larg"', ConfigError, 'there is no model "whisper-larg"'),
         ('e2e = "fake-e2e"\ntts = "espeak"', ConfigError, "take out tts"),
+        ('e2e = "fake-e2e"\nstt = "fake-stt"', ConfigError, "take out stt"),
         ('vad = "silero"', ConfigError, "names no model"),
         ('stt = "fake-stt"\noptions.tts.speed = 2', ConfigError, "has options for tts, but no tts"),
         ('tts = "odd"', ConfigError, 'there is no engine "espeek"; did you mean "espeak"?'),

@@ -83,7 +83,15 @@ LanguageOption = Annotated[
     str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639-1 code, or auto.")
 ]
 FastOption = Annotated[bool | None, typer.Option("--fast", help="Hear faster and less well.")]
-VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="A voice of the model.")]
+VoiceOption = Annotated[
+    str | None, typer.Option("--voice", metavar="NAME", help="A voice of the model, or a file that is one.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="CODE", help="The language to translate into, for e2e models that can.")
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="CODE", help="That of the typed text, for e2e models that translate.")
+]
 SpeedOption = Annotated[float | None, typer.Option("--speed", help="1 is the voice's own pace.")]
 PitchOption = Annotated[float | None, typer.Option("--pitch", help="1 is the voice's own pitch.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Draw the same at random each time.")]

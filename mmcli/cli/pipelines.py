@@ -88,15 +88,17 @@ def check(
 ) -> None:
     """Check that the stages of a pipeline fit each other and that everything they need is installed.
 
+    Told are modalities, spectrograms, languages and licences, each with what mends it.
+
     Nothing is loaded; a server is asked whether it has the model. The exit code is that of the first fault.
     """
+    from mmcli.checks import advise, reach
     from mmcli.checks import check as findings_of
-    from mmcli.checks import reach
 
     spec, catalogue = common.choose_pipeline(name, config, (), models={}, quiet=True)
     findings = findings_of(spec, catalogue)
     if all(finding.error is None for finding in findings):
-        findings += reach(spec, catalogue)
+        findings += [*advise(spec, catalogue), *reach(spec, catalogue)]
     if as_json:
         faults = [
             {"role": f.role, "text": f.text, "error": str(f.error) if f.error is not None else None} for f in findings

@@ -33,6 +33,8 @@ def run(
     speed: common.SpeedOption = None,
     speaker_wav: common.SpeakerWavOption = None,
     vocoder: common.VocoderOption = None,
+    to: common.ToOption = None,
+    from_: common.FromOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
@@ -80,6 +82,12 @@ def run(
     spec, catalogue = common.choose_pipeline(pipeline, config, (), models={"vocoder": vocoder}, quiet=quiet)
     speaking = {"voice": voice, "speed": speed, "speaker_wav": speaker_wav}
     wanted: dict[str, dict[str, Any]] = {"stt": {"fast": fast}, "tts": speaking}
+    if "e2e" in spec.models:
+        wanted["e2e"] = {"target_language": to, "source_language": from_}
+        if "tts" not in spec.models:
+            wanted["e2e"]["speaker"], speaking["voice"] = voice, None
+    elif to is not None or from_ is not None:
+        raise UsageError(f'pipeline "{spec.name}" has no e2e, which --to and --from are for')
     for role, options in wanted.items():
         spec = spec.with_options(role, options, "flag")
     spec = answering.with_flags(spec, context.params)
@@ -89,10 +97,17 @@ def run(
     common.check_flags(turn, context.params)
     check_turn(spec, catalogue, turn)
     built = build(spec, catalogue)
-    speaks = "tts" in spec.models or "e2e" in spec.models
+    speaks = "tts" in spec.models or (
+        "e2e" in spec.models and "audio" in catalogue.model(spec.models["e2e"], "e2e").outputs
+    )
     if not speaks and (output is not None or play):
         raise UsageError(f'pipeline "{spec.name}" has no tts, so there is no sound for -o or --play')
-    show = _Show(as_json=as_json, text_on_stdout=output != "-", transcript="backbone" not in spec.models, quiet=quiet)
+    show = _Show(
+        as_json=as_json,
+        text_on_stdout=output != "-",
+        transcript=not {"backbone", "e2e"} & spec.models.keys(),
+        quiet=quiet,
+    )
     with closing(show.sound(built.run(turn))) as sound:
         seconds = deliver(sound, output, play=play) if speaks else sum(block.seconds for block in sound)
     show.end(reply=output, seconds=seconds)

@@ -127,6 +127,14 @@ ENGINES: dict[str, EngineSpec] = {
         served=True,
         about="any voice on a server that OpenAI's clients can use",
     ),
+    "transformers-e2e": EngineSpec(
+        "e2e",
+        "mmcli.engines.e2e.transformers_e2e.engine:TransformersSpeechModel",
+        ("torch", "transformers"),
+        extra="vlm",
+        about="SeamlessM4T, Qwen2-Audio, Qwen2.5-Omni, Voxtral, Moshi and more",
+        takes_runtime=True,
+    ),
     "coqui": EngineSpec(
         "tts",
         "mmcli.engines.tts.coqui.engine:load",

@@ -16,15 +16,28 @@ import numpy as np
 from mmcli.engines.answers import check_document, coordinates, places, read_schema
 from mmcli.engines.options import refuse_others
 from mmcli.errors import ConfigError, ContextOverflow, did_you_mean
-from mmcli.stages import Audio, Document, Image, Said, Segment, SpeakerTurn, Spoke, Usage, Video, Voice, Word
+from mmcli.stages import (
+    Audio,
+    AudioSource,
+    Document,
+    Image,
+    Said,
+    Segment,
+    SpeakerTurn,
+    Spoke,
+    Usage,
+    Video,
+    Voice,
+    Word,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mmcli.catalogue import ModelCard
-    from mmcli.options import AnswerOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
+    from mmcli.options import AnswerOptions, ConverseOptions, DiarizeOptions, SpeakOptions, TranscribeOptions
     from mmcli.places import Region
-    from mmcli.stages import Conversation, Part, Turn, Window
+    from mmcli.stages import Conversation, Part, Window
 
 _RATE = 16000
 _WORD_S = 0.3
@@ -168,17 +181,27 @@ def _tone(hertz: float, seconds: float) -> Audio:
 
 
 class FakeSpeechModel(_Fake):
-    """Answers a recording with itself, and says how long it was."""
+    """Answers a recording with itself, and says how long it was and what else it was given."""
 
     rate = _RATE
+    alone = False
+    longest_s = 30.0
+    most_s = 3600.0
 
-    def converse(self, turn: Turn, options: AnswerOptions) -> Iterator[Said | Spoke]:
+    def converse(self, conversation: Conversation, options: ConverseOptions) -> Iterator[Said | Spoke | Usage]:
+        refuse_others(options, ("max_new_tokens",), "the fake speech model")
         seconds = 0.0
-        if turn.audio is not None:
-            for block in turn.audio.blocks(self.rate):
+        others = []
+        for part in conversation.messages[-1].parts:
+            if not isinstance(part, AudioSource):
+                others.append(_describe(part))
+                continue
+            for block in part.blocks(self.rate):
                 self.wait()
                 seconds += block.seconds
                 yield Spoke(block)
-        words = f"I heard {seconds:.1f} seconds.".split(" ")
-        for index, word in enumerate(words[: options.max_new_tokens]):
+        words = " ".join([f"I heard {seconds:.1f} seconds", *(f"and {other}" for other in others)]) + "."
+        pieces = words.split(" ")
+        for index, word in enumerate(pieces[: options.max_new_tokens]):
             yield Said(word if index == 0 else " " + word)
+        yield Usage(len(pieces), min(len(pieces), options.max_new_tokens))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
@@ -133,6 +133,35 @@ def pieces(tokens: Iterable[Sequence[int]], decode: Callable[[list[int]], str]) 
     before, now = decode(ids[early:done]), decode(ids[early:])
     if len(now) > len(before):
         yield now[len(before) :]
+
+
+class Written(Generic[T]):
+    """The text of a generation, in pieces while it is made; then `result`, what it returned, and the number of `tokens`."""
+
+    result: T
+
+    def __init__(
+        self, generate: Callable[[Tokens, StoppingCriteriaList], T], decode: Callable[[list[int]], str]
+    ) -> None:
+        self.tokens = 0
+        self._generate = generate
+        self._decode = decode
+
+    def texts(self) -> Generator[str, None, None]:
+        """To be run through once. Closing it stops the generation."""
+        with closing(self._counted()) as tokens:
+            yield from pieces(tokens, self._decode)
+
+    def _counted(self) -> Generator[list[int], None, None]:
+        with closing(streamed(self._generate)) as tokens:
+            while True:
+                try:
+                    new = next(tokens)
+                except StopIteration as end:
+                    self.result = end.value
+                    return
+                self.tokens += len(new)
+                yield new
 
 
 @contextmanager

@@ -258,7 +258,8 @@ def seamless_m4t_v2(folder: Path) -> None:
         speech_encoder_attention_heads=2, speech_encoder_intermediate_size=48, t2u_encoder_layers=1,
         t2u_decoder_layers=1, t2u_encoder_attention_heads=2, t2u_decoder_attention_heads=2, t2u_encoder_ffn_dim=48,
         t2u_decoder_ffn_dim=48, t2u_vocab_size=60, char_vocab_size=40, upsample_initial_channel=32,
-        unit_embed_dim=16, lang_embed_dim=8, spkr_embed_dim=8, vocoder_offset=0, unit_hifi_gan_vocab_size=60,
+        unit_embed_dim=16, t2u_variance_predictor_embed_dim=32,
+        t2u_variance_predictor_hidden_dim=16, lang_embed_dim=8, spkr_embed_dim=8, vocoder_offset=0, unit_hifi_gan_vocab_size=60,
         pad_token_id=0, bos_token_id=2, eos_token_id=3, decoder_start_token_id=3, max_new_tokens=24,
     )  # fmt: skip
     model = _wide(tf.SeamlessM4Tv2Model(config))
