@@ -18,6 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("mmcli.cli.chat", "Talk with a model by typing, about pictures and documents too."),
     "speak": ("mmcli.cli.speak", "Speak a text."),
     "run": ("mmcli.cli.run", "Run a whole pipeline once, on files."),
+    "compare": (
+        "mmcli.cli.compare",
+        "Run the same turn through several pipelines, and compare texts, times and memory.",
+    ),
     "demo": ("mmcli.cli.demo", "Ask aloud about a picture and hear the answer."),
     "log": ("mmcli.cli.log", "Conversations that were kept: list, search, export, remove them."),
     "models": ("mmcli.cli.models", "The models that mmcli knows."),
