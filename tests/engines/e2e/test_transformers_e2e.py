@@ -275,6 +275,23 @@ def test_a_picture_goes_along(zoo: Zoo, tmp_path: Path) -> None:
     assert answers[0] != answers[1]
 
 
+def test_a_talker_says_what_its_thinker_writes(zoo: Zoo, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    tiny.omni(tmp_path, talker=True)
+    name = "Qwen2_5OmniForConditionalGeneration"
+    model = engines.load(zoo.card(name, source=f"path:{tmp_path}"), Runtime(device="cpu"))
+    options = zoo.options(name, max_new_tokens=2, temperature=0.0, seed=3, speaker="Chelsie")
+    events = list(model.converse(_asked(*_question(name)), options))
+    assert [type(event) for event in events][-2:] == [Spoke, Usage]
+    assert isinstance(events[0], Said)
+    assert isinstance(events[-2], Spoke)
+    assert events[-2].audio.rate == 24000
+    assert events[-2].audio.seconds > 0.1
+    (tmp_path / "spk_dict.pt").write_bytes(b"no voices")
+    with pytest.raises(EngineError, match="no model that can be used"):
+        engines.load(zoo.card(name, source=f"path:{tmp_path}"), Runtime(device="cpu"))
+
+
 def test_text_and_speech_are_translated_in_writing_and_sound(zoo: Zoo) -> None:
     name = "SeamlessM4Tv2Model"
     model, options = zoo.engine(name), zoo.options(name, source_language="en")

@@ -189,8 +189,16 @@ def _omni_processor() -> tuple[Any, Any]:
 
 
 def omni(folder: Path, *, talker: bool = False) -> None:
+    """Its thinker speaks whole words; with `talker` it has a voice, too, called Chelsie."""
     processor, tokenizer = _omni_processor()
-    at = lambda mark: parts.token_id(tokenizer, mark)  # noqa: E731
+    marks = {
+        f"{name}_token_{end}": parts.token_id(tokenizer, mark)
+        for name, end, mark in (
+            *(("audio", "index", "<|AUDIO|>"), ("image", "index", "<|IMAGE|>"), ("video", "index", "<|VIDEO|>")),
+            *(("audio_start", "id", "<|audio_bos|>"), ("audio_end", "id", "<|audio_eos|>")),
+            *(("vision_start", "id", "<|vision_bos|>"), ("vision_end", "id", "<|vision_eos|>")),
+        )
+    }
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
     thinker = {
         "audio_config": {
@@ -202,20 +210,39 @@ def omni(folder: Path, *, talker: bool = False) -> None:
             "fullatt_block_indexes": [0], "patch_size": 14, "window_size": 56,
         },
         "text_config": {**parts.text(tokenizer), "rope_parameters": rope},
-        "audio_token_index": at("<|AUDIO|>"), "image_token_index": at("<|IMAGE|>"),
-        "video_token_index": at("<|VIDEO|>"), "audio_start_token_id": at("<|audio_bos|>"),
-        "audio_end_token_id": at("<|audio_eos|>"), "vision_start_token_id": at("<|vision_bos|>"),
-        "vision_end_token_id": at("<|vision_eos|>"), "user_token_id": at("<|im_start|>"),
+        "user_token_id": parts.token_id(tokenizer, "<|im_start|>"), **marks,
     }  # fmt: skip
-    config = tf.Qwen2_5OmniConfig(thinker_config=thinker, enable_audio_output=talker)
-    model = tf.Qwen2_5OmniForConditionalGeneration(config)
-    parts.spread(model)
+    voice = _omni_voice(marks, rope) if talker else {}
+    model = tf.Qwen2_5OmniForConditionalGeneration(
+        tf.Qwen2_5OmniConfig(thinker_config=thinker, enable_audio_output=talker, **voice)
+    )
+    parts.spread(model.thinker)
     parts.speak_words(model.thinker, tokenizer)
     for key, value in parts.ids().items():
         setattr(model.thinker.generation_config, key, value)
     model.generation_config = model.thinker.generation_config
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
+    if talker:
+        chelsie = {"bos_token": 3, "cond": torch.randn(1, 16), "ref_mel": torch.randn(1, 50, 20)}
+        torch.save({"Chelsie": chelsie}, folder / "spk_dict.pt")
+
+
+def _omni_voice(marks: dict[str, int], rope: dict[str, Any]) -> dict[str, Any]:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 16}
+    talker = {
+        **marks, **sizes, "vocab_size": 64, "embedding_size": 32, "intermediate_size": 48, "num_key_value_heads": 2,
+        "tts_text_start_token_id": 3, "tts_text_end_token_id": 2, "tts_text_pad_token_id": 0,
+        "tts_codec_start_token_id": 61, "tts_codec_end_token_id": 62, "tts_codec_pad_token_id": 60,
+        "tts_codec_mask_token_id": 63, "rope_parameters": rope,
+    }  # fmt: skip
+    diffusion = {
+        **sizes, "emb_dim": 16, "num_embeds": 70, "mel_dim": 20, "enc_emb_dim": 16, "enc_dim": 16,
+        "enc_channels": [16, 16, 16, 16, 48], "enc_attention_channels": 8, "enc_se_channels": 8,
+        "look_ahead_layers": [0], "look_backward_layers": [0],
+    }  # fmt: skip
+    vocoder = {"mel_dim": 20, "upsample_initial_channel": 64}
+    return {"talker_config": talker, "token2wav_config": {"dit_config": diffusion, "bigvgan_config": vocoder}}
 
 
 BUILDERS: dict[str, Callable[..., None]] = {

@@ -70,6 +70,7 @@ _OMNI = Family(
     instructed=True,
     settings=("speaker",),
     choose=omni.choose,
+    more=omni.more,
 )
 
 FAMILIES: dict[str, Family] = {

@@ -111,8 +111,10 @@ def load(card: ModelCard, folder: Path, runtime: Runtime, families: Mapping[str,
         processor = getattr(transformers, family.processor).from_pretrained(folder, **given)
         if runtime.attention is not None:
             given["attn_implementation"] = runtime.attention
-        cls = family.choose(card, folder) if family.choose is not None else family.model
-        model, told = getattr(transformers, cls).from_pretrained(
+        cls = getattr(transformers, family.choose(card, folder) if family.choose is not None else family.model)
+        # Qwen2.5-Omni's own way of loading cannot tell what was missing; its voices are loaded in omni.py.
+        read = super(cls, cls).from_pretrained if hasattr(cls, "load_speakers") else cls.from_pretrained
+        model, told = read(
             folder,
             dtype=torch_runtime.sized_dtype(runtime, device, folder),
             use_safetensors=True,

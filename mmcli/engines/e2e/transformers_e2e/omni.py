@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mmcli.engines import torch_streams
+from mmcli.engines import torch_runtime, torch_streams
 from mmcli.engines.e2e.transformers_e2e import chat
 from mmcli.engines.e2e.transformers_e2e.loading import setting
 from mmcli.errors import InputError, UsageError, did_you_mean
 from mmcli.stages import Audio, AudioSource, Image, Said, Spoke, Usage, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mmcli.catalogue import ModelCard
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _THINKER = "Qwen2_5OmniThinkerForConditionalGeneration"
 _VOICES = "spk_dict.pt"
 _RATE = 24000
+_CODES_AT_LEAST, _CODES = 64, 30
+"""Tokens of sound, and those for each token of text: 50 make a second, and nobody speaks so slowly."""
 _SYSTEM = (
     "You are Qwen, a virtual human developed by the Qwen Team, Alibaba Group, capable of perceiving auditory and visual "
     "inputs, as well as generating text and speech."
@@ -37,6 +39,16 @@ def choose(card: ModelCard, folder: Path) -> str:
     """The thinker alone where only text is wanted of it, or where its voices are not there."""
     speaks = "audio" in card.outputs and (folder / _VOICES).is_file()
     return "Qwen2_5OmniForConditionalGeneration" if speaks else _THINKER
+
+
+def more(loaded: Loaded) -> Mapping[str, Any]:
+    """Its voices, for a model that speaks. EngineError where their file is damaged."""
+    if getattr(loaded.model, "has_talker", False):
+        try:
+            loaded.model.load_speakers(str(loaded.folder / _VOICES))  # the library reads weights alone, no programs
+        except Exception as error:
+            raise torch_runtime.damaged(loaded.card, loaded.folder, torch_runtime.one_line(error)) from error
+    return {}
 
 
 def answer(loaded: Loaded, conversation: Conversation, options: ConverseOptions) -> Iterator[Said | Spoke | Usage]:
@@ -60,6 +72,7 @@ def answer(loaded: Loaded, conversation: Conversation, options: ConverseOptions)
                 **thinker,
                 speaker=speaker,
                 thinker_max_new_tokens=most,
+                talker_max_new_tokens=_CODES_AT_LEAST + _CODES * most,
                 thinker_streamer=streamer,
                 thinker_stopping_criteria=stop,
                 talker_stopping_criteria=stop,

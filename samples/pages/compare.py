@@ -1,6 +1,6 @@
 """Draws compare.png: the page of `mmcli compare` as a browser shows it. Needs chromium.
 
-python samples/compare.py
+python samples/pages/compare.py
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COLOURS = 48
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         page, shot = Path(folder) / "compare.html", Path(folder) / "compare.png"
-        asked = ["--audio", str(HERE / "question-receipt.flac"), "-a", str(HERE / "receipt.png")]
+        asked = ["--audio", str(HERE.parent / "question-receipt.flac"), "-a", str(HERE.parent / "receipt.png")]
         subprocess.run([sys.executable, "-m", "mmcli", "compare", *PIPELINES, *asked, "--html", str(page)], check=True)
         quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
         subprocess.run(
