@@ -13,10 +13,11 @@ import torch
 import transformers
 
 from mmcli.engines.options import BALANCED, check_runtime
-from mmcli.errors import EngineError, MissingModel, MissingPackage, UsageError
+from mmcli.errors import ConfigError, EngineError, MissingModel, MissingPackage, UsageError, did_you_mean
 from mmcli.families import CONFIG, file_names, read_config
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from mmcli.catalogue import ModelCard
@@ -95,6 +96,27 @@ def architecture(card: ModelCard, folder: Path) -> str:
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         raise damaged(card, folder, f"{CONFIG} names no architecture")
     return names[0]
+
+
+def known_architecture(card: ModelCard, folder: Path, known: Collection[str]) -> str:
+    """The same, where it is one of those known to the engine. ConfigError else."""
+    name = architecture(card, folder)
+    if name not in known:
+        raise ConfigError(
+            f'model "{card.name}": the engine {card.engine} knows no {name}',
+            did_you_mean(name, known) or f"it knows {', '.join(known)}",
+        )
+    return name
+
+
+def check_settings(card: ModelCard, name: str, known: Collection[str]) -> None:
+    """ConfigError for a setting of the entry that the architecture `name` does not know."""
+    for key in card.settings:
+        if key not in known:
+            raise ConfigError(
+                f'{card.origin}: [models.{card.name}] unknown setting "{key}"',
+                did_you_mean(key, known) or f"{name} knows {', '.join(known) or 'none'}",
+            )
 
 
 def check_weights(card: ModelCard, folder: Path) -> None:

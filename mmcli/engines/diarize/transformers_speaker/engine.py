@@ -12,7 +12,7 @@ from mmcli import store
 from mmcli.engines import torch_runtime
 from mmcli.engines.diarize.transformers_speaker.activity import Activity
 from mmcli.engines.diarize.transformers_speaker.embedding import Embeddings
-from mmcli.errors import ConfigError, EngineError, MmcliError, did_you_mean
+from mmcli.errors import ConfigError, EngineError, MmcliError
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
@@ -44,12 +44,7 @@ class TransformersDiarizer:
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """Loads the weights. ConfigError for a setting or an architecture that is unknown, or what the loading raises."""
         folder = store.locate(card)
-        name = torch_runtime.architecture(card, folder)
-        if name not in _KNOWN:
-            raise ConfigError(
-                f'model "{card.name}": the engine transformers-speaker knows no {name}',
-                did_you_mean(name, _KNOWN) or f"it knows {', '.join(_KNOWN)}",
-            )
+        name = torch_runtime.known_architecture(card, folder, _KNOWN)
         threshold = _threshold(card, allowed=name in _XVECTORS)
         device = torch_runtime.first_device(runtime)
         dtype = torch_runtime.first_dtype(runtime, device)

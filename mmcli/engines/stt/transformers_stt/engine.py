@@ -18,7 +18,7 @@ from mmcli.engines.options import refuse_others
 from mmcli.engines.stt.transformers_stt import loading
 from mmcli.engines.stt.transformers_stt.families import FAMILIES
 from mmcli.engines.stt.transformers_stt.whisper import Whisper
-from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError, did_you_mean
+from mmcli.errors import EngineError, MmcliError, UsageError, did_you_mean
 from mmcli.stages import Segment, Word
 from mmcli.threads import closable
 
@@ -47,19 +47,9 @@ class TransformersTranscriber:
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """Loads the weights. ConfigError for a setting or an architecture that is unknown; else as `loading.load`."""
         folder = store.locate(card)
-        name = torch_runtime.architecture(card, folder)
-        family = FAMILIES.get(name)
-        if family is None:
-            raise ConfigError(
-                f'model "{card.name}": the engine transformers-stt knows no {name}',
-                did_you_mean(name, FAMILIES) or f"it knows {', '.join(FAMILIES)}",
-            )
-        for key in card.settings:
-            if key not in family.settings:
-                raise ConfigError(
-                    f'{card.origin}: [models.{card.name}] unknown setting "{key}"',
-                    did_you_mean(key, family.settings) or f"{name} knows {', '.join(family.settings) or 'none'}",
-                )
+        name = torch_runtime.known_architecture(card, folder, FAMILIES)
+        family = FAMILIES[name]
+        torch_runtime.check_settings(card, name, family.settings)
         self.fallbacks: list[str] = []
         self._card = card
         self._family = family

@@ -14,7 +14,7 @@ from mmcli.engines.options import refuse_others
 from mmcli.engines.tts.joined import limited, tell_left_out
 from mmcli.engines.tts.transformers_tts import loading
 from mmcli.engines.tts.transformers_tts.families import FAMILIES
-from mmcli.errors import ConfigError, MissingPackage, UsageError, did_you_mean
+from mmcli.errors import MissingPackage, UsageError
 from mmcli.stages import Audio
 from mmcli.text import has_words, utterances
 from mmcli.threads import closable
@@ -43,19 +43,9 @@ def load(card: ModelCard, runtime: Runtime) -> TransformersSynthesizer | SpeechT
     for what is damaged.
     """
     folder = store.locate(card)
-    name = torch_runtime.architecture(card, folder)
-    family = FAMILIES.get(name)
-    if family is None:
-        raise ConfigError(
-            f'model "{card.name}": the engine transformers-tts knows no {name}',
-            did_you_mean(name, FAMILIES) or f"it knows {', '.join(FAMILIES)}",
-        )
-    for key in card.settings:
-        if key not in family.settings:
-            raise ConfigError(
-                f'{card.origin}: [models.{card.name}] unknown setting "{key}"',
-                did_you_mean(key, family.settings) or f"{name} knows {', '.join(family.settings) or 'none'}",
-            )
+    name = torch_runtime.known_architecture(card, folder, FAMILIES)
+    family = FAMILIES[name]
+    torch_runtime.check_settings(card, name, family.settings)
     for package in family.packages:
         if find_spec(package) is None:
             install = package.replace("_", "-")
