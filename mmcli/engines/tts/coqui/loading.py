@@ -13,7 +13,6 @@ import torch
 from TTS.config import register_config
 from TTS.tts.layers.generic.res_conv_bn import Conv1dBN
 from TTS.tts.models import setup_model
-from TTS.tts.models.xtts import _legacy_safe_globals
 from TTS.vocoder.models import setup_generator
 from TTS.vocoder.models import setup_model as setup_vocoder
 
@@ -62,7 +61,7 @@ def load_voice(card: ModelCard, folder: Path, device: torch.device) -> Any:
         model = setup_model(config)
         if config.model == "xtts":
             # The library would write an old checkpoint anew over the file itself.
-            model._load_checkpoint = lambda path: _weights(card, path)
+            model._load_checkpoint = lambda path: _xtts_weights(card, path)
             model.load_checkpoint(config, checkpoint_dir=folder, eval=True)
         else:
             model.load_checkpoint(config, checkpoint_path=_checkpoint(card, folder), eval=True)
@@ -196,10 +195,17 @@ def _checkpoint(card: ModelCard, folder: Path) -> Path:
     raise MissingModel(f'model "{card.name}": {folder} has no model.pth but {found}', "name the right one model.pth")
 
 
+def _xtts_weights(card: ModelCard, path: Path) -> dict[str, torch.Tensor]:
+    """The same of XTTS, whose checkpoints carry their configuration as objects of the library's own classes."""
+    from TTS.tts.models.xtts import _legacy_safe_globals  # brings transformers along: seconds that no other model needs
+
+    with _legacy_safe_globals():
+        return _weights(card, path)
+
+
 def _weights(card: ModelCard, path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint, read as weights alone. pickle.UnpicklingError for one that holds a program."""
-    with _legacy_safe_globals():
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     weights = next((state[key] for key in ("model", "generator") if isinstance(state, dict) and key in state), None)
     if not isinstance(weights, dict):
         raise facts.damaged(card, path.parent, f"{path.name} holds no weights of a model")
