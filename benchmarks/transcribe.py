@@ -26,6 +26,7 @@ from sized_whisper import build
 
 BIN = Path(sys.executable).parent
 PACKAGES = ("mmcli", "whisper-ctranslate2", "faster-whisper", "ctranslate2", "openai-whisper", "torch")
+CASES = (("tiny", "float32"), ("base", "int8"))
 MOST_MB_EVERY_S = 0.2
 
 
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=2.0, help="length of the recording whose memory is looked at")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--without", default="", metavar="PEER", help="leave this one out")
     parser.add_argument("--only", choices=("long", "short", "memory"), help="one part alone")
     asked = parser.parse_args()
     for package in PACKAGES:
@@ -171,11 +173,13 @@ def main() -> None:
         if asked.only in (None, "long"):
             file = Path(folder) / "long.wav"
             make(file, asked.minutes / 60, pause_s=0.5)
-            for size, compute in (("tiny", "float32"), ("tiny", "int8"), ("base", "int8")):
+            for size, compute in CASES:
                 for batched in (False, True):
                     title = f"{asked.minutes:g} min, {size} {compute}{', batched' if batched else ''}"
                     model = build(size, 75, asked.cache)
-                    beside(title, commands(model, compute, asked.threads, [file], batched=batched), asked.repeats)
+                    made = commands(model, compute, asked.threads, [file], batched=batched)
+                    made.pop(asked.without, None)
+                    beside(title, made, asked.repeats)
         if asked.only in (None, "short"):
             files = short_files(Path(folder), asked.files, 5.0)
             for size, compute in CASES:
