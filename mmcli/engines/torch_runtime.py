@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 
 from mmcli.engines.options import BALANCED, check_runtime
 from mmcli.errors import ConfigError, EngineError, MissingModel, MissingPackage, UsageError, did_you_mean
@@ -82,8 +81,20 @@ def sized_dtype(runtime: Runtime, device: torch.device, folder: Path) -> torch.d
 
 def set_up(runtime: Runtime) -> None:
     """Threads as asked for, and the library's bars and remarks off the terminal."""
+    set_threads(runtime)
+    quieten()
+
+
+def set_threads(runtime: Runtime) -> None:
+    """Threads of the processor as asked for."""
     if runtime.threads:
         torch.set_num_threads(runtime.threads)  # of the whole process: torch has no other way
+
+
+def quieten() -> None:
+    """Bars and remarks of transformers off the terminal."""
+    import transformers  # a second of start-up, which Coqui's smaller models do without
+
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
 

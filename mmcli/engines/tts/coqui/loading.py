@@ -47,7 +47,7 @@ def prepare(runtime: Runtime) -> torch.device:
     """Where to compute; the library's remarks off the terminal. UsageError for numbers other than float32."""
     if runtime.compute_type not in ("auto", "default", "float32"):
         raise UsageError(f"--compute-type {runtime.compute_type} is not for Coqui's models", "they compute in float32")
-    torch_runtime.set_up(runtime)
+    torch_runtime.set_threads(runtime)
     for name in ("TTS", "trainer"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     phonemes.register()
@@ -60,6 +60,7 @@ def load_voice(card: ModelCard, folder: Path, device: torch.device) -> Any:
         config = _config(card, folder)
         model = setup_model(config)
         if config.model == "xtts":
+            torch_runtime.quieten()
             # The library would write an old checkpoint anew over the file itself.
             model._load_checkpoint = lambda path: _xtts_weights(card, path)
             model.load_checkpoint(config, checkpoint_dir=folder, eval=True)
