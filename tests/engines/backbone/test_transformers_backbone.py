@@ -586,8 +586,9 @@ def test_a_prompt_that_fills_the_context_says_what_costs_how_much(loaded: Loader
     assert "4096" in said
     assert "less text" in said
     crowded = asked(*[picture(n) for n in range(300)], QUESTION)
-    with pytest.raises(InputError, match="--detail low"):
+    with pytest.raises(InputError, match="--detail low") as caught:
         answer(loaded("llava"), crowded)
+    assert "296 more, all of them 4800, text" in str(caught.value)
 
 
 def test_an_answer_is_bound_by_what_the_context_leaves(loaded: Loader) -> None:

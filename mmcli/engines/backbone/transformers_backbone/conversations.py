@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mmcli.stages import Conversation, Part
 
 _OTHERS = "mmcli models list --role backbone names others"
+# Attachments whose tokens are told one by one.
+_TOLD = 4
 # Where configurations and processors name the tokens that stand for pixels.
 _MEDIA = ("image_token_id", "image_token_index", "video_token_id", "video_token_index", "image_patch_id")
 
@@ -131,7 +133,9 @@ class Reader:
     ) -> ContextOverflow:
         shown = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
         total = self._media_count(inputs)
-        costs = [f"{part.source} {self._cost(part, detail)}" for part in shown] if total else []
+        costs = [f"{part.source} {self._cost(part, detail)}" for part in shown[:_TOLD]] if total else []
+        if total and len(shown) > _TOLD:
+            costs.append(f"{len(shown) - _TOLD} more, all of them {total}")
         costs.append(f"text {room.prompt - total}")
         mend = "ask with less text"
         if total * 2 > room.prompt:
