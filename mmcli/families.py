@@ -6,7 +6,7 @@ A family is recognised by config.json and the names of the files beside it. A ne
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -98,38 +98,42 @@ FAMILIES |= dict.fromkeys(
     _SPEECH,
 )
 
-# One line for each architecture that the engine has in its own table.
+_VOICE = Family(
+    "tts",
+    "transformers-tts",
+    ("text",),
+    ("audio",),
+    needs=(CONFIG, "model*.safetensors"),
+    also=(
+        "model.safetensors.index.json",
+        "generation_config.json",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "chat_template.*",
+        "tokenizer.json",
+        "vocab.txt",
+        "*.model",
+        "speaker_embeddings_path.json",
+        "speaker_embeddings/*.npy",
+        "speaker_embeddings/*.safetensors",
+        "codec/*",
+        *_TOKENIZER,
+    ),
+)
+# Before the others: where these are, its model.safetensors is for the program of its makers, and config.json names these.
+FAMILIES["CsmForConditionalGeneration"] = replace(
+    _VOICE, needs=(CONFIG, "transformers-*.safetensors"), also=("transformers.safetensors.index.json", *_VOICE.also)
+)
+# One line for each other architecture that the engine has in its own table.
 FAMILIES |= dict.fromkeys(
     (
         "VitsModel",
         "FastSpeech2ConformerWithHifiGan",
         "BarkModel",
-        "CsmForConditionalGeneration",
         "DiaForConditionalGeneration",
         "SpeechT5ForTextToSpeech",
     ),
-    Family(
-        "tts",
-        "transformers-tts",
-        ("text",),
-        ("audio",),
-        needs=(CONFIG, "model*.safetensors"),
-        also=(
-            "model.safetensors.index.json",
-            "generation_config.json",
-            "preprocessor_config.json",
-            "processor_config.json",
-            "chat_template.*",
-            "tokenizer.json",
-            "vocab.txt",
-            "*.model",
-            "speaker_embeddings_path.json",
-            "speaker_embeddings/*.npy",
-            "speaker_embeddings/*.safetensors",
-            "codec/*",
-            *_TOKENIZER,
-        ),
-    ),
+    _VOICE,
 )
 
 FAMILIES["SpeechT5HifiGan"] = Family(
@@ -294,9 +298,16 @@ def is_free(license: str) -> bool:
     return not license or license.lower().startswith(_FREE)
 
 
+def is_coquis(license: str) -> bool:
+    """Whether it is the Coqui Public Model License, in short or as the hub writes it; it forbids commercial use."""
+    return license.lower().startswith(("cpml", "coqui-public-model"))
+
+
 def is_noncommercial(license: str) -> bool:
     """Whether a licence forbids commercial use by its name."""
-    return any(part in ("nc", "noncommercial", "research") for part in license.lower().replace(" ", "-").split("-"))
+    return is_coquis(license) or any(
+        part in ("nc", "noncommercial", "research") for part in license.lower().replace(" ", "-").split("-")
+    )
 
 
 def family_name(config: Mapping[str, Any], names: Collection[str]) -> str | None:

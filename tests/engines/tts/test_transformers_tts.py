@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import pickle
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import nltk
 import numpy as np
 import pytest
+import safetensors
 import soundfile
 import torch
 import transformers as tf
@@ -258,6 +260,20 @@ def test_the_speakers_of_a_dialogue_differ(name: str, voice_of: Any) -> None:
         _said(voice, "Yes.", SpeakOptions(seed=7, voice=first)),
         _said(voice, "Yes.", SpeakOptions(seed=7, voice=second)),
     )
+
+
+def test_csm_is_read_from_beside_the_weights_of_its_makers(folder_of: Any, voice_of: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "csm"
+    shutil.copytree(folder_of("CsmForConditionalGeneration"), folder)
+    shard, index = "transformers-00001-of-00001.safetensors", "transformers.safetensors.index.json"
+    (folder / "model.safetensors").rename(folder / shard)
+    with safetensors.safe_open(folder / shard, "pt") as weights:
+        where = {"metadata": {}, "weight_map": dict.fromkeys(weights.keys(), shard)}
+    (folder / index).write_text(json.dumps(where), encoding="utf-8")
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps({**config, "transformers_weights": index}), encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"of another program")
+    assert _alike(_said(engines.load(_card(folder)), "Yes."), _said(voice_of("CsmForConditionalGeneration"), "Yes."))
 
 
 def test_a_language_is_one_that_the_model_speaks(folder_of: Any) -> None:
