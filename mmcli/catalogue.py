@@ -37,7 +37,10 @@ class ModelCard:
     source: str
     license: str = ""
     revision: str = ""
-    size_mb: float = 0.0
+    gated: bool = False
+    """Whether its terms have to be accepted on the hub first."""
+    size_mb: float | None = None
+    """What is fetched of it, in 10^6 bytes; None where nobody looked."""
     languages: tuple[str, ...] = ("*",)
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -47,6 +50,11 @@ class ModelCard:
     """Of the engine's own; the engine says what it knows."""
     origin: str = "models.toml"
     """The file that the entry comes from."""
+
+    @property
+    def size(self) -> str:
+        """Its size in words."""
+        return "size not known" if self.size_mb is None else f"{self.size_mb:g} MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +286,14 @@ def _tables(tables: Mapping[str, Any], kind: str, origin: str) -> Iterable[tuple
     return entries.items()
 
 
-_CARD_TYPES = {"size_mb": "float", "settings": "table", "languages": "list", "inputs": "list", "outputs": "list"}
+_CARD_TYPES = {
+    "size_mb": "float",
+    "gated": "bool",
+    "settings": "table",
+    "languages": "list",
+    "inputs": "list",
+    "outputs": "list",
+}
 
 
 def _model(name: str, table: Mapping[str, Any], origin: str, former: ModelCard | None) -> ModelCard:

@@ -61,7 +61,7 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
         except MmcliError as error:
             findings.append(Finding(role, name, error))
         else:
-            where = "on a server" if store.is_served(card) else f"{card.size_mb:g} MB, {card.license}"
+            where = "on a server" if store.is_served(card) else f"{card.size}, {card.license}"
             findings.append(Finding(role, f"{name}: {card.engine}, {where}"))
     if all(finding.error is None for finding in findings) and {"e2e", "tts"} <= spec.models.keys():
         findings += _check_voice(spec, catalogue)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mmcli import cache, families
 from mmcli.catalogue import make_options, package_data, read_catalogue, user_config
 from mmcli.engines import ENGINES, spec_of
 from mmcli.errors import ConfigError
 from mmcli.families import FAMILIES
 from mmcli.options import OPTIONS, SpeakOptions
 from mmcli.stages import ROLES
+from tests.conftest import Result
 
 MODEL = '[models.mine]\nrole = "tts"\nengine = "espeak"\nsource = "embedded:espeakng_loader"\n'
 
@@ -26,6 +29,63 @@ def test_every_model_of_the_catalogue_names_an_engine_of_its_role_and_its_licenc
     for card in read_catalogue().models.values():
         assert spec_of(card).role == card.role
         assert card.license
+
+
+# Commits of these could not be found out.
+UNPINNED = {"granite-speech-3.3-2b", "granite-speech-3.3-2b-chat", "speecht5-tts", "bark-small", "wavlm-base-sv"}
+
+
+def test_every_model_of_the_hub_is_pinned_to_a_commit() -> None:
+    cards = [card for card in read_catalogue().models.values() if card.source.startswith(cache.SCHEME)]
+    assert {card.name for card in cards if not cache.is_commit(card.revision)} == UNPINNED
+    commits: dict[str, set[str]] = {}
+    for card in cards:
+        commits.setdefault(card.source, set()).add(card.revision)
+    assert [source for source, known in commits.items() if len(known) > 1] == []
+
+
+def test_a_size_is_told_or_said_not_to_be_known(tmp_path: Path, mmcli: Callable[..., Result]) -> None:
+    models = read_catalogue().models
+    assert all(card.size_mb is None or card.size_mb > 0 or card.name.startswith("fake-") for card in models.values())
+    mine = _config(tmp_path, MODEL + MODEL.replace("mine", "sized") + "size_mb = 21\n")
+    assert read_catalogue(mine).model("mine").size == "size not known"
+    assert read_catalogue(mine).model("sized").size == "21 MB"
+    told = {line.split("\t")[0]: line for line in mmcli("models", "list", "--config", mine).out.splitlines()}
+    assert "\tnot known\t" in told["mine"]
+    assert "\t21\t" in told["sized"]
+    shown = mmcli("models", "show", "granite-speech-3.3-2b").out
+    assert "size_mb\tnot known\n" in shown
+    assert "revision\tnot pinned\n" in shown
+
+
+def test_a_gated_model_says_so(mmcli: Callable[..., Result]) -> None:
+    gated = [card.name for card in read_catalogue().models.values() if card.gated]
+    assert gated == ["gemma-3-4b", "csm-1b"]
+    assert mmcli("models", "list", "--role", "backbone").out.count("\tabsent, gated\n") == 1
+    assert "gated\tTrue\n" in mmcli("models", "show", "csm-1b").out
+
+
+def test_licences_that_set_conditions_are_asked_for() -> None:
+    asking = {card.name for card in read_catalogue().models.values() if not families.is_free(card.license)}
+    assert asking == {
+        *("seamless-m4t-v2-large-stt", "seamless-m4t-v2", "mms-tts-eng", "xtts-v2"),
+        *("qwen2.5-vl-3b", "gemma-3-4b", "internvl3-1b", "llava-1.5-7b"),
+    }
+    uncommercial = {card.name for card in read_catalogue().models.values() if families.is_noncommercial(card.license)}
+    assert uncommercial == asking - {"gemma-3-4b", "internvl3-1b", "llava-1.5-7b"}
+    assert families.is_noncommercial("coqui-public-model-license")
+
+
+def test_csm_is_fetched_in_the_form_that_transformers_reads() -> None:
+    both = ["transformers-00001-of-00002.safetensors", "transformers-00002-of-00002.safetensors"]
+    others = ["config.json", "transformers.safetensors.index.json", "tokenizer.json"]
+    assert set(families.wanted("transformers-tts", [*both, *others, "model.safetensors", "ckpt.pt"])) == {
+        *both,
+        *others,
+    }
+    plain = ["config.json", "model.safetensors", "tokenizer.json"]
+    assert families.wanted("transformers-tts", plain) == plain
+    assert not families.lacking("transformers-tts", plain)
 
 
 def test_every_engine_has_a_model_and_every_role_has_options() -> None:
@@ -74,6 +134,7 @@ def test_a_flag_comes_last(tmp_path: Path) -> None:
         ("[model.x]\n", ['unknown key "model"', 'did you mean "models"?']),
         (MODEL + 'langages = ["de"]\n', ["[models.mine]", '"langages"', "languages"]),
         (MODEL + 'size_mb = "big"\n', ["[models.mine]", "size_mb must be float"]),
+        (MODEL + 'gated = "yes"\n', ["[models.mine]", "gated must be bool"]),
         (MODEL + 'inputs = ["sound"]\n', ["[models.mine]", '"sound" is none of audio']),
         (MODEL.replace('"tts"', '"speak"'), ["role", '"speak" is none of']),
         ('[models.new]\nrole = "tts"\nengine = "espeak"\n', ["[models.new] source is missing"]),
@@ -116,5 +177,16 @@ def test_unknown_names_get_the_nearest_one() -> None:
 def test_the_catalogue_explains_every_key_in_its_head() -> None:
     text = package_data("models.toml").read_text(encoding="utf-8")
     head = text[: text.index("\n[models.")]
-    for key in ("role", "engine", "source", "license", "size_mb", "languages", "inputs", "outputs", "settings"):
+    for key in (
+        "role",
+        "engine",
+        "source",
+        "license",
+        "gated",
+        "size_mb",
+        "languages",
+        "inputs",
+        "outputs",
+        "settings",
+    ):
         assert key in head

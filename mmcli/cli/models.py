@@ -47,7 +47,7 @@ def list_models(
         ui.write_json([_record(card) for card in cards])
         return
     rows = [
-        (card.name, card.role, _flow(card), ", ".join(card.languages), f"{card.size_mb:g}", card.license, _state(card))
+        (card.name, card.role, _flow(card), ", ".join(card.languages), _megabytes(card), card.license, _state(card))
         for card in cards
     ]
     ui.table(["model", "role", "takes -> gives", "languages", "MB", "license", "state"], rows)
@@ -65,7 +65,9 @@ def show(
     if as_json:
         ui.write_json(record)
         return
-    ui.table(["", ""], [(key, _plain(value)) for key, value in record.items() if value not in ("", {}, None)])
+    unknown = {"size_mb": "not known", "revision": "not pinned"} if record["source"].startswith(cache.SCHEME) else {}
+    told = {key: value if value not in ("", None) else unknown.get(key) for key, value in record.items()}
+    ui.table(["", ""], [(key, _plain(value)) for key, value in told.items() if value not in ("", {}, None, False)])
 
 
 def _plain(value: Any) -> str:
@@ -74,6 +76,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} = {item}" for key, item in value.items())
     return str(value)
+
+
+def _megabytes(card: ModelCard) -> str:
+    return "not known" if card.size_mb is None else f"{card.size_mb:g}"
 
 
 def _flow(card: ModelCard) -> str:
@@ -100,7 +106,8 @@ def _state(card: ModelCard) -> str:
             return f"needs {', '.join(missing)}" if missing else "on a server"
         store.locate(card)
     except MissingModel:
-        return "incomplete" if store.snapshot(card) is not None else "absent"
+        absent = "absent, gated" if card.gated else "absent"
+        return "incomplete" if store.snapshot(card) is not None else absent
     except MmcliError as error:
         return str(error)
     return f"needs {', '.join(missing)}" if missing else "installed"
@@ -211,7 +218,7 @@ def _pull(card: ModelCard, token: str | None, *, accepted: bool, quiet: bool, ag
 
 def _check_licence(card: ModelCard, terms: str, page: str, *, accepted: bool) -> None:
     # Coqui's own word for having read its licence, which its program asks for on a terminal.
-    agreed = terms.upper().startswith("CPML") and os.environ.get("COQUI_TOS_AGREED") == "1"
+    agreed = families.is_coquis(terms) and os.environ.get("COQUI_TOS_AGREED") == "1"
     if not (accepted or agreed or families.is_free(terms)):
         raise UsageError(f"{card.name}: its licence ({terms}) sets conditions, see {page}", "--accept-licence")
 
