@@ -7,7 +7,9 @@ that ends in .incomplete, is hashed when it is whole, and only then gets its pla
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,11 @@ from mmcli.media.files import atomic_path, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+_SHARD = re.compile(r"[^/]*-\d+-of-(\d+)\.safetensors")
+_INDEX = ".safetensors.index.json"
+_MAX_INDEX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +105,23 @@ class Hub:
 
     def config(self, repository: Repository) -> dict[str, Any]:
         """The config.json of a model; empty where it has none."""
-        size = repository.files[families.CONFIG].size if families.CONFIG in repository.files else None
-        if size is None or size > families.MAX_CONFIG_BYTES:
-            return {}
+        return families.parse_config(self._read(repository, families.CONFIG, families.MAX_CONFIG_BYTES))
+
+    def _read(self, repository: Repository, name: str, limit: int) -> bytes:
+        """A small file; empty where there is none, or a larger one."""
+        size = repository.files[name].size if name in repository.files else None
+        if size is None or size > limit:
+            return b""
         with _translated(repository.repo, repository.revision, self.endpoint):
             response = self._library.get_session().get(
-                self._url(repository, families.CONFIG), headers=self._headers, timeout=self.timeout_s
+                self._url(repository, name), headers=self._headers, timeout=self.timeout_s
             )
             self._library.hf_raise_for_status(response)
-            return families.parse_config(response.content)
+            return bytes(response.content)
 
     def plan(self, repository: Repository, engine: str) -> Plan:
         """What is to be fetched of a model for an engine ("" where it is not known yet)."""
-        names = families.wanted(engine, repository.files)
+        names = self._own_shards(repository, families.wanted(engine, repository.files))
         gaps = families.lacking(engine, repository.files)
         if gaps or not names:
             raise MmcliError(
@@ -120,6 +131,19 @@ class Hub:
         folder = cache.repo_folder(repository.repo) / "snapshots" / repository.commit
         todo = tuple(name for name, facts in files.items() if not _has_size(folder / name, facts.size))
         return Plan(repository, files, todo)
+
+    def _own_shards(self, repository: Repository, names: list[str]) -> list[str]:
+        """Without the shards that no index names, where those of a former upload still lie beside its own."""
+        shards = {name: found[1] for name in names if (found := _SHARD.fullmatch(name))}
+        if len(set(shards.values())) < 2:
+            return names
+        own: set[str] = set()
+        for index in (name for name in names if name.endswith(_INDEX)):
+            try:
+                own |= set(json.loads(self._read(repository, index, _MAX_INDEX_BYTES))["weight_map"].values())
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                return names
+        return [name for name in names if name not in shards or name in own] if own & shards.keys() else names
 
     def fetch(self, plan: Plan, advance: Callable[[int], None]) -> Path:
         """Fetch what is missing and give the folder. `advance` is told the bytes as they come (less where some go back).

@@ -269,6 +269,25 @@ def test_a_token_opens_what_is_closed(models: Run, hub: Hub, home: Path) -> None
     assert models("pull", "hf:org/none", "--hf-token", "a\nb").code == 2
 
 
+@pytest.mark.parametrize("index", [b'{"weight_map": {"a": "%s", "b": "%s"}}', b"{"])
+def test_shards_of_a_former_upload_are_left_where_the_index_does_not_name_them(
+    models: Run, hub: Hub, home: Path, index: bytes
+) -> None:
+    own = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    former = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+    files = {
+        "config.json": b'{"architectures": ["WhisperForConditionalGeneration"]}',
+        "tokenizer.json": b"{}",
+        "model.safetensors.index.json": index % tuple(map(str.encode, own)) if b"%" in index else index,
+        **{name: name.encode() for name in (*own, *former)},
+    }
+    hub.models["org/twice"] = Model()
+    commit = hub.models["org/twice"].commit(files)
+    assert models("pull", "hf:org/twice").code == 0
+    here = {path.name for path in _snapshot(home, commit, "org--twice").glob("*-of-*")}
+    assert here == ({*own} if b"%" in index else {*own, *former})
+
+
 def test_one_failure_does_not_stop_the_others(models: Run, hub: Hub, home: Path) -> None:
     ended = models("pull", "hf:org/none", NAME, "espeak", NAME)
     assert ended.code == 3
