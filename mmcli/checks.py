@@ -65,7 +65,7 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
             findings.append(Finding(role, f"{name}: {card.engine}, {where}"))
     if all(finding.error is None for finding in findings) and {"e2e", "tts"} <= spec.models.keys():
         findings += _check_voice(spec, catalogue)
-    if all(finding.error is None for finding in findings) and "vocoder" in spec.models:
+    if all(finding.error is None for finding in findings) and {"tts", "vocoder"} & spec.models.keys():
         findings += _check_mel(spec, catalogue)
     for role in spec.options:
         if role not in (*spec.models, *SHARED_OPTIONS):
@@ -133,8 +133,8 @@ def with_detector(spec: PipelineSpec) -> PipelineSpec:
 def with_vocoder(spec: PipelineSpec, catalogue: Catalogue) -> PipelineSpec:
     """The pipeline with the vocoder that its tts needs, if it needs one.
 
-    That of "MODEL+VOCODER", else the pipeline's own, else that of the model's entry, else Griffin-Lim. ConfigError for
-    two at the same place.
+    That of "MODEL+VOCODER", else the pipeline's own, else that of the model's entry, else Griffin-Lim, which understands
+    all but a scale of the model's own. ConfigError for two at the same place.
     """
     name = spec.models.get("tts")
     if name is None:
@@ -152,7 +152,8 @@ def with_vocoder(spec: PipelineSpec, catalogue: Catalogue) -> PipelineSpec:
         return spec
     try:
         card = catalogue.model(spec.models["tts"], "tts")
-        if engines.mel_facts(card) is None:
+        made = engines.mel_facts(card)
+        if made is None or (made.own_scale and not card.vocoder):
             return spec
     except MmcliError:  # which `check` tells
         return spec
@@ -169,25 +170,34 @@ def _check_voice(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
 
 
 def _check_mel(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
-    """Whether the vocoder understands the spectrograms of the tts."""
+    """Whether the tts has a vocoder where it needs one, and this understands its spectrograms."""
     from mmcli.mel import differences
 
     if "tts" not in spec.models:
         lost = ConfigError(f'pipeline "{spec.name}" has a vocoder, but no tts', "give it a tts")
         return [Finding("vocoder", spec.models["vocoder"], lost)]
-    acoustic, vocoder = (catalogue.model(spec.models[role], role) for role in ("tts", "vocoder"))
+    acoustic = catalogue.model(spec.models["tts"], "tts")
+    name = spec.models.get("vocoder")
     try:
-        made, taken = engines.mel_facts(acoustic), engines.mel_facts(vocoder)
+        made = engines.mel_facts(acoustic)
+        if name is None:
+            if made is not None:
+                raise ConfigError(
+                    f'model "{acoustic.name}" makes spectrograms in a scale of its own and has no vocoder',
+                    "name the one that was trained with it: --vocoder NAME",
+                )
+            return []
         if made is None:
             raise ConfigError(f'model "{acoustic.name}" makes sound by itself', "leave out the vocoder")
-        unlike = differences(made, taken) if taken is not None else ()
+        unlike = differences(made, engines.mel_facts(catalogue.model(name, "vocoder")))
         if unlike:
+            fits = "name the one that was trained with it" if made.own_scale else "griffin-lim fits all"
             raise ConfigError(
-                f'vocoder "{vocoder.name}" does not fit model "{acoustic.name}": {", ".join(unlike)}',
-                "mmcli models list --role vocoder names others, griffin-lim fits all",
+                f'vocoder "{name}" does not fit model "{acoustic.name}": {", ".join(unlike)}',
+                f"mmcli models list --role vocoder names others, {fits}",
             )
     except MmcliError as error:
-        return [Finding("vocoder", vocoder.name, error)]
+        return [Finding("vocoder" if name else "tts", name or acoustic.name, error)]
     return []
 
 

@@ -117,6 +117,7 @@ _VOICE = Family(
         "speaker_embeddings/*.npy",
         "speaker_embeddings/*.safetensors",
         "codec/*",
+        "feats_stats.npz",
         *_TOKENIZER,
     ),
 )
@@ -132,12 +133,13 @@ FAMILIES |= dict.fromkeys(
         "BarkModel",
         "DiaForConditionalGeneration",
         "SpeechT5ForTextToSpeech",
+        "FastSpeech2ConformerModel",
     ),
     _VOICE,
 )
 
-FAMILIES["SpeechT5HifiGan"] = Family(
-    "vocoder", "transformers-vocoder", (), ("audio",), needs=(CONFIG, "model*.safetensors")
+FAMILIES["SpeechT5HifiGan"] = FAMILIES["FastSpeech2ConformerHifiGan"] = Family(
+    "vocoder", "transformers-vocoder", (), ("audio",), needs=(CONFIG, "model*.safetensors"), also=("feats_stats.npz",)
 )
 
 _TRANSFORMERS = (

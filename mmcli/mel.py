@@ -42,6 +42,8 @@ class MelFacts:
     offset: float | tuple[float, ...] = 0.0
     low: float = -math.inf
     high: float = math.inf
+    own_scale: bool = False
+    """Whether slope and offset are not told, so that only what was trained together understands it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +58,19 @@ class Mel:
 
 # All that no arithmetic on the values can mend; the rest is a scale, an offset and limits.
 _DECIDING = ("rate", "n_fft", "hop", "win", "n_mels", "fmin", "fmax", "power", "htk", "area_norm", "preemphasis")
+_OWN_SCALE = "the scale of its values is not told"
 
 
-def differences(one: MelFacts, other: MelFacts) -> tuple[str, ...]:
-    """Why the spectrograms of one are none for the other, as "fmax is 8000 and 7600"; empty where `converted` will do."""
+def differences(one: MelFacts, other: MelFacts | None) -> tuple[str, ...]:
+    """Why the spectrograms of one are none for the other, as "fmax is 8000 and 7600"; empty where `converted` will do.
+
+    None understands all whose scale is told.
+    """
+    if other is None:
+        return (_OWN_SCALE,) if one.own_scale else ()
     pairs = ((name, getattr(one, name), getattr(other, name)) for name in _DECIDING)
-    return tuple(f"{name} is {a:g} and {b:g}" for name, a, b in pairs if not math.isclose(a, b))
+    unlike = tuple(f"{name} is {a:g} and {b:g}" for name, a, b in pairs if not math.isclose(a, b))
+    return unlike if one.own_scale == other.own_scale else (*unlike, _OWN_SCALE)
 
 
 def converted(mel: Mel, facts: MelFacts) -> Mel:

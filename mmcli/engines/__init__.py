@@ -113,10 +113,10 @@ ENGINES: dict[str, EngineSpec] = {
     ),
     "transformers-vocoder": EngineSpec(
         "vocoder",
-        "mmcli.engines.tts.transformers_tts.vocoder:SpeechT5Vocoder",
+        "mmcli.engines.tts.transformers_tts.vocoder:HifiGan",
         ("torch", "transformers"),
         extra="vlm",
-        about="SpeechT5's HiFi-GAN",
+        about="the HiFi-GAN of SpeechT5 and of FastSpeech 2",
         takes_runtime=True,
         facts="mmcli.engines.tts.transformers_tts.facts:of_vocoder",
     ),

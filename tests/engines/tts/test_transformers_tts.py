@@ -33,7 +33,10 @@ from tests.conftest import Result
 from tests.engines.tts import tiny_tts
 
 # g2p-en leaves a file open.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+    pytest.mark.usefixtures("dictionary"),
+]
 
 TEXT = "How far is the harbour?"
 SEEDED = SpeakOptions(seed=7)
@@ -56,15 +59,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the network was reached for")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _dictionary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("nltk") / "data"
-    tiny_tts.nltk_data(folder)
-    nltk.data.path.insert(0, str(folder))
-    yield folder
-    nltk.data.path.remove(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +154,7 @@ DIRECTLY: dict[str, Callable[[Path], torch.Tensor]] = {
 def test_every_family_is_tried_and_can_be_pulled() -> None:
     from mmcli.families import FAMILIES as PULLED
 
-    assert {*DIRECTLY, "SpeechT5ForTextToSpeech"} == set(FAMILIES)
+    assert {*DIRECTLY, "SpeechT5ForTextToSpeech", "FastSpeech2ConformerModel"} == set(FAMILIES)
     assert set(FAMILIES) <= {name for name, family in PULLED.items() if family.engine == "transformers-tts"}
 
 

@@ -81,6 +81,7 @@ def vocoder(folder: Path, name: str, **audio: Any) -> Path:
     if name == "hifigan":
         config.generator_model_params.update(
             {
+                "in_channels": config.audio.num_mels,
                 "upsample_initial_channel": 16,
                 "resblock_kernel_sizes": [3],
                 "resblock_dilation_sizes": [[1, 3, 5]],

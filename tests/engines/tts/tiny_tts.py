@@ -86,34 +86,70 @@ def nltk_data(folder: Path) -> None:
         tagger.with_name(f"{tagger.name}.{name}.json").write_text(json.dumps(content))
 
 
-def fastspeech2_config(*, speakers: int = 1) -> tuple[tf.FastSpeech2ConformerConfig, list[str]]:
+def fastspeech2_config(**given: Any) -> tuple[tf.FastSpeech2ConformerConfig, list[str]]:
     phones = [phone + mark for phone in _ARPABET.split() for mark in ("", "0", "1", "2")]
     vocabulary = ["<blank>", "<unk>", *phones, " ", ".", ",", "?", "!", "'", "<sos/eos>"]
     config = tf.FastSpeech2ConformerConfig(
-        vocab_size=len(vocabulary), hidden_size=16, num_mel_bins=8, encoder_num_attention_heads=2, encoder_layers=1,
+        vocab_size=len(vocabulary), hidden_size=16, num_mel_bins=16, encoder_num_attention_heads=2, encoder_layers=1,
         encoder_linear_units=16, decoder_layers=1, decoder_num_attention_heads=2, decoder_linear_units=16,
         speech_decoder_postnet_layers=2, speech_decoder_postnet_units=8, duration_predictor_channels=8,
         energy_predictor_channels=8, pitch_predictor_channels=8, pitch_predictor_layers=2,
-        num_speakers=speakers,
+        **given,
     )  # fmt: skip
     return config, vocabulary
 
 
-def fastspeech2(folder: Path, *, speakers: int = 1) -> None:
-    config, vocabulary = fastspeech2_config(speakers=speakers)
+def _phoneme_tokenizer(folder: Path, vocabulary: list[str]) -> None:
     (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(vocabulary)}))
     tf.FastSpeech2ConformerTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
+
+
+def _lasting(model: Any) -> Any:
+    """Each sound lasts about 8 frames, and speakers, languages and embeddings are heard."""
+    with torch.no_grad():
+        model.duration_predictor.linear.bias.fill_(2.2)
+        for name, parameter in model.named_parameters():
+            if any(part in name for part in ("conv_p", "speaker_id", "language_id", "projection")):
+                parameter.normal_(0, 0.3)
+    return model
+
+
+def fastspeech2(folder: Path, *, speakers: int = 1) -> None:
+    config, vocabulary = fastspeech2_config(num_speakers=speakers)
+    _phoneme_tokenizer(folder, vocabulary)
     vocoder = tf.FastSpeech2ConformerHifiGanConfig(
-        model_in_dim=8, upsample_initial_channel=8, upsample_rates=[8, 8], upsample_kernel_sizes=[16, 16],
+        model_in_dim=16, upsample_initial_channel=8, upsample_rates=[8, 8], upsample_kernel_sizes=[16, 16],
         resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]], sampling_rate=22050,
     )  # fmt: skip
     whole = tf.FastSpeech2ConformerWithHifiGanConfig(model_config=config.to_dict(), vocoder_config=vocoder.to_dict())
     model = tf.FastSpeech2ConformerWithHifiGan(whole).eval()
+    _lasting(model.model)
+    model.save_pretrained(folder)
+
+
+def fastspeech2_model(folder: Path, *, statistics: bool = False, **given: Any) -> None:
+    """Spectrograms alone; `given` are values of its config.json."""
+    config, vocabulary = fastspeech2_config(**given)
+    _phoneme_tokenizer(folder, vocabulary)
+    _lasting(tf.FastSpeech2ConformerModel(config).eval()).save_pretrained(folder)
+    if statistics:
+        feats_stats(folder / "feats_stats.npz")
+
+
+def feats_stats(file: Path, bands: int = 16) -> None:
+    """As ESPnet sums up the bands of 100 frames: means of -3 to -1, deviations of 0.5 to 1."""
+    mean, deviation = np.linspace(-3, -1, bands), np.linspace(0.5, 1, bands)
+    np.savez(file, count=100, sum=100 * mean, sum_square=100 * (deviation**2 + mean**2))
+
+
+def fastspeech2_hifigan(folder: Path, **given: Any) -> None:
+    config = tf.FastSpeech2ConformerHifiGanConfig(
+        model_in_dim=16, upsample_initial_channel=16, resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]], **given
+    )
+    model = tf.FastSpeech2ConformerHifiGan(config).eval()
     with torch.no_grad():
-        model.model.duration_predictor.linear.bias.fill_(2.2)  # each sound lasts about 8 frames
-        for name, parameter in model.named_parameters():
-            if "conv_p" in name or "speaker_id" in name:
-                parameter.normal_(0, 0.3)
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.1)
     model.save_pretrained(folder)
 
 
@@ -297,6 +333,8 @@ def speecht5_hifigan(folder: Path, **given: Any) -> None:
 BUILDERS: dict[str, Callable[..., None]] = {
     "VitsModel": vits,
     "FastSpeech2ConformerWithHifiGan": fastspeech2,
+    "FastSpeech2ConformerModel": fastspeech2_model,
+    "FastSpeech2ConformerHifiGan": fastspeech2_hifigan,
     "BarkModel": bark,
     "CsmForConditionalGeneration": csm,
     "DiaForConditionalGeneration": dia,

@@ -14,7 +14,7 @@ from mmcli.engines.options import refuse_others
 from mmcli.engines.tts.joined import limited, tell_left_out
 from mmcli.engines.tts.transformers_tts import loading
 from mmcli.engines.tts.transformers_tts.families import FAMILIES
-from mmcli.errors import MissingPackage, UsageError
+from mmcli.errors import MissingPackage
 from mmcli.stages import Audio
 from mmcli.text import has_words, utterances
 from mmcli.threads import closable
@@ -28,16 +28,14 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.engines.tts.transformers_tts.families import Family, Speaker
-    from mmcli.engines.tts.transformers_tts.speecht5 import SpeechT5
     from mmcli.options import Runtime, SpeakOptions
-    from mmcli.stages import Voice
+    from mmcli.stages import Acoustic, Voice
 
 _HONOURED = ("voice", "language", "seed")
-_SPEEDS = 0.25, 4.0
 
 
-def load(card: ModelCard, runtime: Runtime) -> TransformersSynthesizer | SpeechT5:
-    """The model of a card: a Synthesizer, or the Acoustic that SpeechT5 is.
+def load(card: ModelCard, runtime: Runtime) -> TransformersSynthesizer | Acoustic:
+    """The model of a card: a Synthesizer, or an Acoustic.
 
     ConfigError for a setting or an architecture that is unknown; MissingModel, MissingPackage, UsageError, or EngineError
     for what is damaged.
@@ -85,8 +83,7 @@ class TransformersSynthesizer:
         UsageError at once for options that the model cannot honour; EngineError where it fails.
         """
         refuse_others(options, (*_HONOURED, *self._family.honours), f'model "{self._card.name}"')
-        if not _SPEEDS[0] <= options.speed <= _SPEEDS[1]:
-            raise UsageError(f"the speed goes from {_SPEEDS[0]:g} to {_SPEEDS[1]:g}, not {options.speed:g}")
+        loading.check_speed(options)
         voice = loading.choose_voice(self._card, self.voices(), options.voice, options.language)
         return self._speak(sentences, voice, options.speed, loading.drawn_seed(options))
 

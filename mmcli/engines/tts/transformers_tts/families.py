@@ -6,18 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mmcli.engines.tts.transformers_tts import embeddings, facts
 from mmcli.engines.tts.transformers_tts.bark import Bark
 from mmcli.engines.tts.transformers_tts.csm import Csm
 from mmcli.engines.tts.transformers_tts.dia import Dia
 from mmcli.engines.tts.transformers_tts.fastspeech2 import FastSpeech2
-from mmcli.engines.tts.transformers_tts.speecht5 import SETTINGS, SpeechT5
+from mmcli.engines.tts.transformers_tts.fastspeech2_mel import FastSpeech2Acoustic
+from mmcli.engines.tts.transformers_tts.speecht5 import SpeechT5
 from mmcli.engines.tts.transformers_tts.vits import Vits
 
 if TYPE_CHECKING:
     import torch
 
     from mmcli.engines.tts.transformers_tts.loading import Source
-    from mmcli.stages import Voice
+    from mmcli.stages import Acoustic, Voice
 
 
 class Speaker(Protocol):
@@ -48,7 +50,7 @@ class Family:
     """
 
     speaker: Callable[[Source], Speaker] | None = None
-    acoustic: Callable[[Source], SpeechT5] | None = None
+    acoustic: Callable[[Source], Acoustic] | None = None
     honours: tuple[str, ...] = ()
     """Options that it takes beside those that the engine sees to itself."""
     settings: tuple[str, ...] = ()
@@ -68,5 +70,14 @@ FAMILIES: dict[str, Family] = {
     "BarkModel": Family(Bark, reads_numbers=True),
     "CsmForConditionalGeneration": Family(Csm, reads_numbers=True),
     "DiaForConditionalGeneration": Family(Dia, settings=("codec",), reads_numbers=True),
-    "SpeechT5ForTextToSpeech": Family(acoustic=SpeechT5, settings=SETTINGS, packages=("sentencepiece",), precise=True),
+    "SpeechT5ForTextToSpeech": Family(
+        acoustic=SpeechT5, settings=embeddings.SETTINGS, packages=("sentencepiece",), precise=True
+    ),
+    "FastSpeech2ConformerModel": Family(
+        acoustic=FastSpeech2Acoustic,
+        settings=(*facts.SETTINGS, *embeddings.SETTINGS),
+        packages=("g2p_en",),
+        reads_numbers=True,
+        precise=True,
+    ),
 }

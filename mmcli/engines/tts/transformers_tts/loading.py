@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SEEDS = 1 << 63
+_SPEEDS = 0.25, 4.0
 
 OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 
@@ -105,6 +106,12 @@ def load(source: Source, runtime: Runtime, make: Callable[[Source], T]) -> T:
 
 
 # ---------------------------------------------------------------- in use
+
+
+def check_speed(options: SpeakOptions) -> None:
+    """UsageError for a pace at which nobody speaks."""
+    if not _SPEEDS[0] <= options.speed <= _SPEEDS[1]:
+        raise UsageError(f"the speed goes from {_SPEEDS[0]:g} to {_SPEEDS[1]:g}, not {options.speed:g}")
 
 
 def drawn_seed(options: SpeakOptions) -> int:

@@ -1,4 +1,4 @@
-"""HiFi-GAN as transformers has it for SpeechT5's spectrograms (Kong et al. 2020, arXiv:2010.05646)."""
+"""HiFi-GAN as transformers has it for SpeechT5 and FastSpeech 2 (Kong et al. 2020, arXiv:2010.05646)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmcli import store
 from mmcli.engines import torch_runtime
 from mmcli.engines.tts.transformers_tts import facts
 from mmcli.engines.tts.transformers_tts.loading import Source, drawing, load, precise
-from mmcli.errors import ConfigError, EngineError
+from mmcli.errors import EngineError
 from mmcli.stages import Audio
 
 if TYPE_CHECKING:
@@ -21,22 +21,19 @@ if TYPE_CHECKING:
     from mmcli.options import Runtime
 
 
-class SpeechT5Vocoder:
+class HifiGan:
     """It draws nothing at random."""
 
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """ConfigError for a setting or another architecture, MissingModel, EngineError for what is damaged."""
-        for key in card.settings:
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "it has none")
         folder = store.locate(card)
-        name = torch_runtime.architecture(card, folder)
-        if name != facts.VOCODER:
-            raise ConfigError(f'model "{card.name}": {name} is no vocoder that is known here', f"{facts.VOCODER} is")
+        name = torch_runtime.known_architecture(card, folder, facts.VOCODERS)
+        torch_runtime.check_settings(card, name, facts.SETTINGS if name == facts.VOCODERS[1] else ())
         self.facts = facts.of_vocoder(card)
         self._card = card
         device = torch_runtime.first_device(runtime)
         source = Source(card, folder, device, precise(runtime))
-        self._model: Any = load(source, runtime, lambda source: source.model(facts.VOCODER))
+        self._model: Any = load(source, runtime, lambda source: source.model(name))
         self._device = device
         self._lock = threading.Lock()
 
