@@ -247,7 +247,15 @@ FAMILIES |= dict.fromkeys(
 
 # Coqui's models, recognised by config.json's `model`; XTTS has files of its own.
 COQUI_XTTS, COQUI_VOICE, COQUI_VOCODER, HIFI_GAN = "Coqui XTTS", "Coqui TTS", "Coqui vocoder", "HiFi-GAN"
-_COQUI_ALSO = ("speaker*", "language_ids.json", "scale_stats.npy", "*.pth.tar", "config_se.json", "model_se.pth")
+_COQUI_ALSO = (
+    "speaker*",
+    "d_vector*",
+    "language_ids.json",
+    "scale_stats.npy",
+    "*.pth.tar",
+    "config_se.json",
+    "model_se.pth",
+)
 FAMILIES |= {
     COQUI_XTTS: Family(
         "tts", "coqui", ("text",), ("audio",), needs=(CONFIG, "model.pth", "vocab.json"), also=("speakers_xtts.pth",)

@@ -13,6 +13,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.trainers import BpeTrainer
 from TTS.config import register_config
+from TTS.encoder.utils.generic_utils import setup_encoder_model
 from TTS.tts.models import setup_model
 from TTS.vocoder.models import setup_generator
 from TTS.vocoder.models import setup_model as setup_vocoder
@@ -71,6 +72,43 @@ def save(folder: Path, config: Any, weights: dict[str, torch.Tensor]) -> Path:
     config.save_json(str(folder / "config.json"))
     torch.save({"model": weights}, folder / "model_file.pth")
     return folder
+
+
+def with_vectors(folder: Path, name: str, speakers: tuple[str, ...] = ("Ann", "Ben"), suffix: str = ".json") -> Path:
+    """A model whose voices are d-vectors of 16 numbers: two clips of each speaker, in a file beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(9)
+    clips = {
+        f"{speaker}/{number}.wav": {"name": speaker, "embedding": random.normal(size=16).tolist()}
+        for speaker in speakers
+        for number in range(2)
+    }
+    file = folder / f"vectors{suffix}"
+    file.write_text(json.dumps(clips)) if suffix == ".json" else torch.save(clips, file)
+    changes = {"use_d_vector_file": True, "d_vector_dim": 16}
+    return voice(folder, name, **changes, **({"d_vector_file": str(file)} if speakers else {}))
+
+
+def speaker_encoder(folder: Path, kind: str = "lstm", width: int = 16, **audio: Any) -> None:
+    """A network that hears a voice, told of in the config.json of the folder by the paths of its files."""
+    config = register_config("speaker_encoder")()
+    bands = 64 if kind == "resnet" else 80
+    config.audio.update(
+        {"sample_rate": 16000, "num_mels": bands, "mel_fmax": 8000.0, "do_trim_silence": False, **audio}
+    )
+    config.update({"num_loader_workers": 0, "num_classes_in_batch": 2, "num_utter_per_class": 2})
+    small = {"model_name": kind, "input_dim": bands, "proj_dim": width, "lstm_dim": 16, "num_lstm_layers": 1}
+    of_waves = {"use_torch_spec": True, "log_input": True} if kind == "resnet" else {}
+    config.model_params = {**small, **of_waves}
+    torch.manual_seed(7)
+    weights = setup_encoder_model(config).state_dict()
+    config.save_json(str(folder / "config_se.json"))
+    torch.save({"model": weights}, folder / "model_se.pth")
+    paths = {
+        "speaker_encoder_model_path": str(folder / "model_se.pth"),
+        "speaker_encoder_config_path": str(folder / "config_se.json"),
+    }
+    change(folder, model_args=paths)
 
 
 def vocoder(folder: Path, name: str, **audio: Any) -> Path:

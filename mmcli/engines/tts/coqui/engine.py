@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmcli import store
-from mmcli.engines.tts.coqui import facts, loading
+from mmcli.engines.tts.coqui import cloning, facts, loading
 from mmcli.engines.tts.coqui.model import Model
 from mmcli.engines.tts.joined import limited, spoken, tell_left_out
 from mmcli.errors import ConfigError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mmcli.catalogue import ModelCard
+    from mmcli.engines.tts.coqui.cloning import DVectors
     from mmcli.options import Runtime, SpeakOptions
 
 
@@ -34,20 +35,19 @@ def load(card: ModelCard, runtime: Runtime) -> Any:
     made = facts.mel_facts(card)
     device = loading.prepare(runtime)
     model = loading.load_voice(card, folder, device)
-    if made is not None:
-        return CoquiAcoustic(card, model, made)
     if model.config.model == "xtts":
         from mmcli.engines.tts.coqui.xtts import Xtts
 
         return Xtts(card, model)
-    return CoquiVoice(card, model)
+    vectors = cloning.of_model(card, folder, model)
+    return CoquiVoice(card, model, vectors) if made is None else CoquiAcoustic(card, model, made, vectors)
 
 
 class CoquiAcoustic(Model):
     """Tacotron 2, FastPitch, FastSpeech 2, SpeedySpeech and Glow-TTS: a sentence as a mel spectrogram."""
 
-    def __init__(self, card: ModelCard, model: Any, made: MelFacts) -> None:
-        super().__init__(card, model)
+    def __init__(self, card: ModelCard, model: Any, made: MelFacts, vectors: DVectors | None = None) -> None:
+        super().__init__(card, model, vectors)
         self.facts = made
 
     def spectrogram(self, text: str, options: SpeakOptions) -> Mel:

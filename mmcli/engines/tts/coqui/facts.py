@@ -76,21 +76,21 @@ def mel_facts(card: ModelCard) -> MelFacts | None:
         raise damaged(card, folder, f"the sound in its {CONFIG} makes no sense: {error}") from error
 
 
-def read_config(card: ModelCard, folder: Path) -> dict[str, Any]:
+def read_config(card: ModelCard, folder: Path, name: str = CONFIG) -> dict[str, Any]:
     """config.json, which in older models has comments. MissingModel or EngineError."""
     try:
-        with (folder / CONFIG).open("rb") as file:
+        with (folder / name).open("rb") as file:
             text = file.read(MAX_CONFIG_BYTES).decode()
         try:
             config = json.loads(text)
         except ValueError:
             config = json.loads(_COMMENTS.sub(lambda match: match[1] or "", text))
     except FileNotFoundError as error:
-        raise MissingModel(f'model "{card.name}": {folder} has no {CONFIG}', "it is needed there") from error
+        raise MissingModel(f'model "{card.name}": {folder} has no {name}', "it is needed there") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged(card, folder, f"{CONFIG} cannot be read: {error}") from error
+        raise damaged(card, folder, f"{name} cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise damaged(card, folder, f"{CONFIG} is no table")
+        raise damaged(card, folder, f"{name} is no table")
     return config
 
 

@@ -7,6 +7,7 @@ import logging
 import pickle  # only its error
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +24,6 @@ from mmcli.families import file_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mmcli.catalogue import ModelCard
     from mmcli.options import Runtime
@@ -38,7 +38,10 @@ _USUAL_NAMES = {
     "speakers_file": ("speaker_ids.json", "speakers.pth", "speaker_ids.pth"),
     "d_vector_file": ("speakers.json", "speakers.pth"),
     "language_ids_file": ("language_ids.json",),
+    "speaker_encoder_model_path": ("model_se.pth", "model_se.pth.tar"),
+    "speaker_encoder_config_path": ("config_se.json",),
 }
+_ENCODER = ("speaker_encoder_model_path", "speaker_encoder_config_path")
 _CHECKPOINTS = ("model_file.pth", "model_file.pth.tar", "model.pth", "checkpoint.pth", "best_model.pth")
 _NO_CHECKPOINTS = re.compile(r"speakers.*|speaker_ids.*|language_ids.*|model_se.*|dvae.*|mel_stats.*")
 
@@ -78,7 +81,7 @@ def load_vocoder(card: ModelCard, folder: Path, device: torch.device) -> Any:
         raw = facts.read_config(card, folder)
         hifi_gan = facts.model_name(card, raw) == facts.HIFI_GAN
         config = _hifi_gan(raw) if hifi_gan else _config(card, folder)
-        weights = _weights(card, _checkpoint(card, folder))
+        weights = weights_of(card, _checkpoint(card, folder))
         gan = "generator_model" in config and "discriminator_model" in config
         model = setup_generator(config) if gan else setup_vocoder(config)
         generator = {
@@ -132,17 +135,32 @@ def _config(card: ModelCard, folder: Path) -> Any:
         for key in set(_PATHS) & set(table):
             table[key] = _beside(folder, key, table[key])
     _check_speakers(card, folder, raw)
+    for table in (place for place in places if isinstance(place, dict)):
+        # cloning.py loads the encoder; as a loss it is for training alone.
+        table |= {key: None for key in _ENCODER if key in table}
+        table |= {key: False for key in ("use_speaker_encoder_as_loss",) if key in table}
     config = register_config(name)()
     config.from_dict(raw)
     return config
 
 
+def encoder_files(card: ModelCard, folder: Path) -> tuple[Path, Path] | None:
+    """The weights and the configuration of the speaker encoder in a folder; None where it has none."""
+    raw = facts.read_config(card, folder)
+    told = {**raw, **(raw.get("model_args") or {})}
+    weights, config = (_beside(folder, key, told.get(key)) for key in _ENCODER)
+    return (Path(weights), Path(config)) if weights and config else None
+
+
 def _beside(folder: Path, key: str, value: Any) -> Any:
-    """The file of a path's name in the folder, or of the usual name; None where neither is there."""
+    """The file in the folder at a relative path, of a path's name, or of the usual name; None where none is there."""
     if isinstance(value, list):
         found = [_beside(folder, key, item) for item in value]
         return [item for item in found if item] or None
-    names = [re.split(r"[\\/]", value)[-1]] if isinstance(value, str) and value else []
+    names = []
+    if isinstance(value, str) and value:
+        parts = re.split(r"[\\/]", value)
+        names = ["/".join(parts), parts[-1]] if parts[0] and ".." not in parts else [parts[-1]]
     if key == "stats_path":  # facts.py has read it, and the library would run what is in it
         return None
     return next(
@@ -158,6 +176,8 @@ def _check_speakers(card: ModelCard, folder: Path, raw: dict[str, Any]) -> None:
     ):
         if arguments.get(needed) and not raw.get("speakers") and not any(arguments.get(file) for file in files):
             names = _USUAL_NAMES[files[0]]
+            if needed == "use_d_vector_file" and encoder_files(card, folder):
+                continue
             raise MissingModel(f'model "{card.name}": {folder} has no {" or ".join(names)}', "its speakers stand there")
 
 
@@ -184,9 +204,12 @@ def _checkpoint(card: ModelCard, folder: Path) -> Path:
     usual = next((name for name in _CHECKPOINTS if name in names), None)
     if usual is not None:
         return folder / usual
+    raw = facts.read_config(card, folder)
+    told = [table.get(key) for table in (raw, raw.get("model_args") or {}) for key in _PATHS]
+    companions = {re.split(r"[\\/]", value)[-1] for value in told if isinstance(value, str)}
     others = sorted(
         name
-        for name in names
+        for name in set(names) - companions
         if (name.endswith((".pth", ".pth.tar", ".pt")) and not _NO_CHECKPOINTS.fullmatch(name))
         or re.fullmatch(r"g_\d+|generator[^.]*", name)
     )
@@ -201,10 +224,10 @@ def _xtts_weights(card: ModelCard, path: Path) -> dict[str, torch.Tensor]:
     from TTS.tts.models.xtts import _legacy_safe_globals  # brings transformers along: seconds that no other model needs
 
     with _legacy_safe_globals():
-        return _weights(card, path)
+        return weights_of(card, path)
 
 
-def _weights(card: ModelCard, path: Path) -> dict[str, torch.Tensor]:
+def weights_of(card: ModelCard, path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint, read as weights alone. pickle.UnpicklingError for one that holds a program."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     weights = next((state[key] for key in ("model", "generator") if isinstance(state, dict) and key in state), None)

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcli.catalogue import ModelCard
+    from mmcli.engines.tts.coqui.cloning import DVectors
     from mmcli.options import SpeakOptions
 
+_HONOURED = ("voice", "language", "speed", "seed")
 _MIN_SPEED, _MAX_SPEED = 0.25, 4.0
 
 
@@ -29,9 +31,10 @@ class Model:
 
     reads_numbers = False
 
-    def __init__(self, card: ModelCard, model: Any) -> None:
+    def __init__(self, card: ModelCard, model: Any, vectors: DVectors | None = None) -> None:
         self._card = card
         self._model = model
+        self._vectors = vectors
         self._lock = threading.Lock()
         self.device = str(model.device)
         self.fallbacks: tuple[str, ...] = ()
@@ -39,12 +42,30 @@ class Model:
         self._speakers: list[str] = (
             list(manager.speaker_names) if manager is not None and manager.num_speakers > 1 else []
         )
+        if vectors is not None:
+            self._speakers = vectors.names
         self._languages: list[str] = list(model.language_manager.language_names)
         self._length_scale = float(getattr(model, "length_scale", 1.0))
 
     def check(self, options: SpeakOptions) -> None:
-        """UsageError for a speaker, language, speed or anything else that the model cannot do."""
-        self._check_options(options, ("voice", "language", "speed", "seed"))
+        """UsageError for a speaker, language, speed or anything else that the model cannot do.
+
+        InputError for a recording of a voice that cannot be read or is too short.
+        """
+        if self._vectors is None:
+            self._check_options(options, _HONOURED)
+            return
+        self._check_options(options, (*_HONOURED, "speaker_wav"))
+        self._check_voice(options)
+        with self._translated():
+            self._vectors.check(options.speaker_wav)
+
+    def _check_voice(self, options: SpeakOptions) -> None:
+        """Of a model that takes over voices: exactly one is named, or the model has some."""
+        if options.speaker_wav and options.voice:
+            raise UsageError("--voice and --speaker-wav both name a voice", "leave one out")
+        if not (options.speaker_wav or self._speakers):
+            raise UsageError(f'model "{self._card.name}" has no voice of its own', "--speaker-wav FILE gives it one")
 
     def _check_options(self, options: SpeakOptions, honoured: tuple[str, ...]) -> None:
         refuse_others(options, honoured, f'model "{self._card.name}"')
@@ -52,8 +73,9 @@ class Model:
             raise UsageError(f"the speed goes from {_MIN_SPEED} to {_MAX_SPEED:g}, not {options.speed:g}")
         if options.voice is not None and options.voice not in self._speakers:
             mend = did_you_mean(options.voice, self._speakers) or "mmcli speak --list-voices names them"
-            who = f'model "{self._card.name}" has {"no speaker" if self._speakers else "one voice only, not"}'
-            raise UsageError(f'{who} "{options.voice}"', mend if self._speakers else "leave out --voice")
+            named = self._speakers or self._vectors is not None
+            who = f'model "{self._card.name}" has {"no speaker" if named else "one voice only, not"}'
+            raise UsageError(f'{who} "{options.voice}"', mend if named else "leave out --voice")
         self._language(options)
 
     def voices(self) -> tuple[Voice, ...]:
@@ -96,6 +118,10 @@ class Model:
             self._pace(options.speed)
             try:
                 speaker = options.voice or (self._speakers[0] if self._speakers else None)
+                if self._vectors is not None:
+                    # The library would take the only name of a file for a number, and read recordings itself.
+                    vector = self._vectors.vector(options.voice, options.speaker_wav)
+                    self._model._get_speaker_id_or_dvector = lambda *_: (None, vector)
                 made = self._model.synthesize(text, speaker=speaker, language=language)
             finally:
                 self._pace(1.0)

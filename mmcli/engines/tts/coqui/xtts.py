@@ -5,13 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from mmcli.engines.tts.coqui.model import Model
+from mmcli.engines.tts.coqui.recordings import recording
 from mmcli.engines.tts.joined import limited, spoken
-from mmcli.errors import InputError, UsageError
-from mmcli.media.audio import open_audio
 from mmcli.stages import Audio
 from mmcli.text import utterances
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from mmcli.options import SpeakOptions
 
 _REFERENCE_RATE = 22050
-_LEAST_REFERENCE_S = 0.33
 _MAX_CHARACTERS = 250
 
 Latents = tuple[torch.Tensor, torch.Tensor]
@@ -40,10 +37,7 @@ class Xtts(Model):
     def check(self, options: SpeakOptions) -> None:
         """As Model.check; UsageError also where no voice is named and the model has none."""
         self._check_options(options, ("voice", "language", "speed", "seed", "speaker_wav"))
-        if options.speaker_wav and options.voice:
-            raise UsageError("--voice and --speaker-wav both name a voice", "leave one out")
-        if not (options.speaker_wav or self._speakers):
-            raise UsageError(f'model "{self._card.name}" has no voice of its own', "--speaker-wav FILE gives it one")
+        self._check_voice(options)
 
     def speak(self, sentences: Iterable[str], options: SpeakOptions) -> Iterator[Audio]:
         """Blocks of about a second, the first while the sentence is still being made.
@@ -94,11 +88,13 @@ class Xtts(Model):
             known = self._model.speaker_manager.speakers[options.voice or self._speakers[0]]
             return known["gpt_cond_latent"], known["speaker_embedding"]
         config = self._model.config
-        recordings = [_recording(name, config.max_ref_len) for name in options.speaker_wav]
+        recordings = [
+            torch.from_numpy(recording(name, _REFERENCE_RATE, config.max_ref_len)[None]) for name in options.speaker_wav
+        ]
         if config.sound_norm_refs:
-            recordings = [recording * (0.75 / recording.abs().max().clamp(min=1e-5)) for recording in recordings]
+            recordings = [clip * (0.75 / clip.abs().max().clamp(min=1e-5)) for clip in recordings]
         with self._lock, self._translated(), torch.inference_mode():
-            timbres = [self._model.get_speaker_embedding(recording, _REFERENCE_RATE) for recording in recordings]
+            timbres = [self._model.get_speaker_embedding(clip, _REFERENCE_RATE) for clip in recordings]
             speech = self._model.get_gpt_cond_latents(
                 torch.cat(recordings, dim=-1).to(self.device),
                 _REFERENCE_RATE,
@@ -106,19 +102,3 @@ class Xtts(Model):
                 chunk_length=config.gpt_cond_chunk_len,
             )
             return speech, torch.stack(timbres).mean(dim=0)
-
-
-def _recording(name: str, longest_s: float) -> torch.Tensor:
-    """The first seconds of a recording: [1, samples] at 22050 Hz."""
-    pieces: list[Any] = []
-    count = 0
-    with closing(open_audio(name).blocks(_REFERENCE_RATE)) as blocks:  # type: ignore[type-var]
-        for block in blocks:
-            pieces.append(block.samples)
-            count += len(block.samples)
-            if count >= longest_s * _REFERENCE_RATE:
-                break
-    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    if len(samples) < _LEAST_REFERENCE_S * _REFERENCE_RATE:
-        raise InputError(name, "is too short to take a voice from", "three seconds or more are good")
-    return torch.from_numpy(samples[None, : int(longest_s * _REFERENCE_RATE)])
