@@ -538,6 +538,58 @@ def test_spectrograms_of_the_released_kind_fit(stage: Callable[[str], Any]) -> N
     assert converted(mel, stage("hifigan").facts).values.tolist() == mel.values.tolist()
 
 
+# ---------------------------------------------------------------- pitch
+
+
+def _contour(acoustic: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The normalised F0 that becomes part of what is spoken, for each sign, and the spectrogram."""
+    seen: list[torch.Tensor] = []
+    handle = acoustic._model.pitch_emb.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    try:
+        values = acoustic.spectrogram(TEXT, SpeakOptions(**options)).values
+    finally:
+        handle.remove()
+    (contour,) = seen
+    return contour.numpy().reshape(-1), values
+
+
+@pytest.mark.parametrize("name", ["fast_pitch", "fastspeech2"])
+def test_pitch_moves_the_predicted_f0_and_nothing_else(name: str, stage: Callable[[str], Any]) -> None:
+    plain, spectrogram = _contour(stage(name))
+    same, unchanged = _contour(stage(name), pitch=1.0)
+    np.testing.assert_array_equal(plain, same)
+    np.testing.assert_array_equal(spectrogram, unchanged)
+    for factor in (0.5, 1.2, 2.0):
+        moved, changed = _contour(stage(name), pitch=factor)
+        np.testing.assert_allclose(moved + 3.3, factor * (plain + 3.3), atol=1e-5)  # both in deviations from 0 Hz
+        assert changed.shape == spectrogram.shape
+        assert not np.allclose(changed, spectrogram, atol=1e-4)
+    np.testing.assert_array_equal(_contour(stage(name))[1], spectrogram)
+
+
+def test_pitch_is_in_hertz_where_the_statistics_of_training_are_there(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = _copy(folders("fast_pitch"), tmp_path / "m")
+    np.save(folder / "pitch_stats.npy", {"mean": np.float32(200), "std": np.float32(40)}, allow_pickle=True)
+    acoustic = engines.load(_card(folder), RUNTIME)
+    plain, moved = (200 + 40 * _contour(acoustic, pitch=factor)[0] for factor in (1.0, 1.5))
+    np.testing.assert_allclose(moved, 1.5 * plain, rtol=1e-4)
+    for table, told in (({"mean": Runs(tmp_path / "ran")}, "would run"), ({"mean": 1.0, "std": 0.0}, "deviation of 0")):
+        np.save(folder / "pitch_stats.npy", np.array(table, object), allow_pickle=True)
+        with pytest.raises(EngineError, match=told):
+            engines.load(_card(folder), RUNTIME)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pitch_has_bounds_and_is_refused_where_none_is_predicted(stage: Callable[[str], Any]) -> None:
+    with pytest.raises(UsageError, match=r"the pitch goes from 0\.5 to 2, not 3"):
+        stage("fast_pitch").check(SpeakOptions(pitch=3.0))
+    for name in ("tacotron2", "speedy_speech", "glow_tts", "vits", "xtts"):
+        with pytest.raises(UsageError, match="has no use for --pitch"):
+            stage(name).check(SpeakOptions(pitch=1.2))
+
+
 # ---------------------------------------------------------------- through the whole command
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmcli import store
-from mmcli.engines.tts.coqui import cloning, facts, loading
+from mmcli.engines.tts.coqui import cloning, facts, loading, pitch
 from mmcli.engines.tts.coqui.model import Model
 from mmcli.engines.tts.joined import limited, spoken, tell_left_out
 from mmcli.errors import ConfigError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.engines.tts.coqui.cloning import DVectors
+    from mmcli.engines.tts.coqui.pitch import Pitch
     from mmcli.options import Runtime, SpeakOptions
 
 
@@ -40,14 +41,18 @@ def load(card: ModelCard, runtime: Runtime) -> Any:
 
         return Xtts(card, model)
     vectors = cloning.of_model(card, folder, model)
-    return CoquiVoice(card, model, vectors) if made is None else CoquiAcoustic(card, model, made, vectors)
+    if made is None:
+        return CoquiVoice(card, model, vectors)
+    return CoquiAcoustic(card, model, made, vectors, pitch.of_model(card, folder, model))
 
 
 class CoquiAcoustic(Model):
     """Tacotron 2, FastPitch, FastSpeech 2, SpeedySpeech and Glow-TTS: a sentence as a mel spectrogram."""
 
-    def __init__(self, card: ModelCard, model: Any, made: MelFacts, vectors: DVectors | None = None) -> None:
-        super().__init__(card, model, vectors)
+    def __init__(
+        self, card: ModelCard, model: Any, made: MelFacts, vectors: DVectors | None, pitch: Pitch | None
+    ) -> None:
+        super().__init__(card, model, vectors, pitch)
         self.facts = made
 
     def spectrogram(self, text: str, options: SpeakOptions) -> Mel:

@@ -167,17 +167,23 @@ def _of_audio(audio: Mapping[str, Any], statistics: Mapping[str, Any] | None) ->
 
 
 def _statistics(folder: Path, audio: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Mean and deviation of each band, out of the file beside config.json that it names by a path of another machine.
-
-    The file is a pickle by its nature: only arrays are read out of it, anything else is refused.
-    """
+    """Mean and deviation of each band, out of the file beside config.json that it names by a path of another machine."""
     if not audio["stats_path"] or not audio["signal_norm"]:
         return None
     name = re.split(r"[\\/]", str(audio["stats_path"]))[-1]
     try:
-        content = _read_stats(folder / name)
+        return read_table(folder / name)
     except OSError as error:
         raise ValueError(f"it needs {name}, which is not there") from error
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Numbers and arrays by name, as the library leaves statistics. OSError, or ValueError for anything else.
+
+    The file is a pickle by its nature: only arrays are read out of it, anything else is refused.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MAX_STATS_BYTES)
     stream = io.BytesIO(content)
     np.lib.format.read_magic(stream)
     np.lib.format.read_array_header_1_0(stream)
@@ -186,12 +192,7 @@ def _statistics(folder: Path, audio: Mapping[str, Any]) -> dict[str, Any] | None
         found = holder.item() if isinstance(holder, np.ndarray) else holder
         return dict(found)
     except (pickle.UnpicklingError, EOFError, IndexError, MemoryError) as error:
-        raise ValueError(f"{name} is refused: {error}") from error
-
-
-def _read_stats(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_MAX_STATS_BYTES)
+        raise ValueError(f"{path.name} is refused: {error}") from error
 
 
 class _Arrays(pickle.Unpickler):

@@ -10,6 +10,7 @@ import torch
 
 from mmcli.engines import torch_runtime
 from mmcli.engines.options import refuse_others
+from mmcli.engines.tts.coqui.pitch import check as check_pitch
 from mmcli.errors import EngineError, MmcliError, UsageError, did_you_mean
 from mmcli.stages import Voice
 from mmcli.text import has_words
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mmcli.catalogue import ModelCard
     from mmcli.engines.tts.coqui.cloning import DVectors
+    from mmcli.engines.tts.coqui.pitch import Pitch
     from mmcli.options import SpeakOptions
 
 _HONOURED = ("voice", "language", "speed", "seed")
@@ -31,9 +33,12 @@ class Model:
 
     reads_numbers = False
 
-    def __init__(self, card: ModelCard, model: Any, vectors: DVectors | None = None) -> None:
+    def __init__(
+        self, card: ModelCard, model: Any, vectors: DVectors | None = None, pitch: Pitch | None = None
+    ) -> None:
         self._card = card
         self._model = model
+        self._pitch = pitch
         self._vectors = vectors
         self._lock = threading.Lock()
         self.device = str(model.device)
@@ -52,10 +57,11 @@ class Model:
 
         InputError for a recording of a voice that cannot be read or is too short.
         """
+        honoured = (*_HONOURED, *(("pitch",) if self._pitch else ()), *(("speaker_wav",) if self._vectors else ()))
+        self._check_options(options, honoured)
+        check_pitch(options.pitch)
         if self._vectors is None:
-            self._check_options(options, _HONOURED)
             return
-        self._check_options(options, (*_HONOURED, "speaker_wav"))
         self._check_voice(options)
         with self._translated():
             self._vectors.check(options.speaker_wav)
@@ -115,7 +121,7 @@ class Model:
                 return None, left_out
             if options.seed is not None:
                 torch.manual_seed(options.seed)
-            self._pace(options.speed)
+            self._bend(options.speed, options.pitch)
             try:
                 speaker = options.voice or (self._speakers[0] if self._speakers else None)
                 if self._vectors is not None:
@@ -124,11 +130,13 @@ class Model:
                     self._model._get_speaker_id_or_dvector = lambda *_: (None, vector)
                 made = self._model.synthesize(text, speaker=speaker, language=language)
             finally:
-                self._pace(1.0)
+                self._bend(1.0, 1.0)
             values = made["outputs"]["model_outputs"][0].float().cpu().numpy().squeeze()
             return values, left_out
 
-    def _pace(self, speed: float) -> None:
+    def _bend(self, speed: float, pitch: float) -> None:
+        if self._pitch is not None:
+            self._pitch.factor = pitch
         if hasattr(self._model, "length_scale"):
             self._model.length_scale = self._length_scale / speed
 
