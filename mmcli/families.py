@@ -284,22 +284,8 @@ _USELESS = (".*", "*/.*", "*.md", "*.png", "*.jpg", "*.jpeg", "*.gif", "*.svg", 
 
 # Licences that ask for nothing but their text or the author's name, as the hub writes them; without versions.
 _FREE = (
-    *("mit", "apache", "bsd", "isc", "zlib", "unlicense", "cc0", "pddl", "wtfpl", "0bsd", "ms-pl", "bsl-1"),
-    *(
-        "gpl",
-        "lgpl",
-        "agpl",
-        "mpl",
-        "epl",
-        "eupl",
-        "cc-by-2",
-        "cc-by-3",
-        "cc-by-4",
-        "cc-by-sa",
-        "artistic",
-        "afl",
-        "openmdw",
-    ),
+    *("mit", "apache", "bsd", "isc", "zlib", "unlicense", "cc0", "pddl", "wtfpl", "0bsd", "ms-pl", "bsl-1", "openmdw"),
+    *("gpl", "lgpl", "agpl", "mpl", "epl", "eupl", "cc-by-2", "cc-by-3", "cc-by-4", "cc-by-sa", "artistic", "afl"),
 )
 
 
