@@ -33,6 +33,15 @@ def _segmenter(language: str) -> Any:
     return pysbd.Segmenter(language=language if language in known else "en", clean=False)
 
 
+def without(text: str, tokens: Iterable[str]) -> str:
+    """The text without any of the tokens, also where leaving one out would join what is around it to another."""
+    longest_first = sorted(filter(None, tokens), key=len, reverse=True)
+    while any(token in text for token in longest_first):
+        for token in longest_first:
+            text = text.replace(token, "")
+    return text
+
+
 def visible(text: str, keep: str = "\n\t", instead: str = "") -> str:
     """The text without what could steer a terminal or hide itself: control, format and unassigned characters.
 

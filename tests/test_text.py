@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmcli.text import sentences, visible
+from mmcli.text import sentences, visible, without
 
 
 def test_sentences_are_the_same_however_the_text_is_cut_into_pieces() -> None:
@@ -74,3 +74,10 @@ def test_nothing_gives_no_sentence(text: str) -> None:
 )
 def test_what_could_steer_a_terminal_is_taken_out(dirty: str, clean: str) -> None:
     assert visible(dirty) == clean
+
+
+def test_no_token_is_left_even_of_pieces_that_others_kept_apart() -> None:
+    tokens = ("<end>", "<image>", "")
+    assert without("a <end>b<image>", tokens) == "a b"
+    assert without("<im<end>age><e<image>nd>!", tokens) == "!"
+    assert without("plain <text>", tokens) == "plain <text>"

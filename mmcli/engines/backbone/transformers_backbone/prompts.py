@@ -16,6 +16,7 @@ from jinja2.exceptions import TemplateError
 from transformers.video_utils import VideoMetadata
 
 from mmcli.engines.backbone.transformers_backbone.media import Film, Picture
+from mmcli.text import without
 
 if TYPE_CHECKING:
     from mmcli.engines.backbone.transformers_backbone.loading import Loaded
@@ -190,9 +191,7 @@ def _without_tokens(loaded: Loaded, turn: Turn) -> Turn:
 
 def _neutral(loaded: Loaded, text: str) -> str:
     """A user's text without what the tokenizer would take for the end, or the processor for a picture."""
-    for token in sorted(loaded.control_tokens, key=len, reverse=True):
-        text = text.replace(token, "")
-    return text
+    return without(text, loaded.control_tokens)
 
 
 def idefics(loaded: Loaded, conversations: Sequence[Turns], call: Mapping[str, Any]) -> Inputs:
