@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from mmcli.engines import torch_streams
 from mmcli.engines.answers import until
 from mmcli.errors import InputError
 from mmcli.stages import AudioSource, Image, Said, Usage, Video
+from mmcli.text import without
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -45,24 +47,44 @@ def answer_inline(
     loaded: Loaded, conversation: Conversation, options: ConverseOptions
 ) -> Iterator[Said | Spoke | Usage]:
     """Recordings as the processor's audio token within the text, which the tokenizer's chat template lays out."""
-    token = getattr(loaded.processor, "audio_token", _RECORDING)
+    text, sounds = _inline(loaded, conversation, getattr(loaded.processor, "audio_token", _RECORDING))
+    values = loaded.processor(
+        text=text if len(sounds) == 1 else [text], return_tensors="pt", **({"audio": sounds} if sounds else {})
+    )
+    yield from written(loaded, loaded.place(values), options)
+
+
+def answer_own(loaded: Loaded, conversation: Conversation, options: ConverseOptions) -> Iterator[Said | Spoke | Usage]:
+    """The same with a processor of the model's own program, as Ultravox has it: one text, `audio` or else `audios`."""
+    processor = loaded.processor
+    names = ("audio_token", "audio_placeholder")
+    token = next((getattr(processor, name) for name in names if hasattr(processor, name)), _RECORDING)
+    text, sounds = _inline(loaded, conversation, str(token))
+    given: dict[str, Any] = {}
+    if sounds:
+        given = {"audio": sounds[0], "sampling_rate": loaded.rate}
+    if len(sounds) > 1:
+        if "audios" not in inspect.signature(processor.__call__).parameters:
+            raise InputError("the question", f'model "{loaded.card.name}" takes one recording at a time')
+        given = {"audios": sounds, "sampling_rate": loaded.rate}
+    yield from written(loaded, loaded.place(processor(text=text, return_tensors="pt", **given)), options)
+
+
+def _inline(loaded: Loaded, conversation: Conversation, token: str) -> tuple[str, list[NDArray[np.float32]]]:
+    """The text of a conversation with a token for each recording, and these."""
     sounds: list[NDArray[np.float32]] = []
 
     def inline(part: Part) -> str:
         if isinstance(part, AudioSource):
             sounds.append(loaded.sound(part))
-            return str(token)
-        return neutral(loaded, str(part))
+            return token
+        return neutral(loaded, str(part), token)
 
     messages = [
         {"role": message.role, "content": "".join(map(inline, _ordered(message)))} for message in conversation.messages
     ]
-    text = loaded.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    given: dict[str, Any] = {"audio": sounds} if sounds else {}
-    if sounds and loaded.card.settings.get("trust_remote_code"):
-        given = {"audio": sounds[0] if len(sounds) == 1 else sounds, "sampling_rate": loaded.rate}
-    values = loaded.processor(text=text if len(sounds) == 1 else [text], return_tensors="pt", **given)
-    yield from written(loaded, loaded.place(values), options)
+    text: str = loaded.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text, sounds
 
 
 def _ordered(message: Message) -> tuple[Part, ...]:
@@ -120,11 +142,9 @@ def _block(loaded: Loaded, part: Part, sounds: list[NDArray[np.float32]]) -> dic
     return {"type": "text", "text": neutral(loaded, str(part))}
 
 
-def neutral(loaded: Loaded, text: str) -> str:
+def neutral(loaded: Loaded, text: str, *also: str) -> str:
     """A user's text without what the tokenizer would take for the end, or the processor for a recording."""
-    for token in sorted((token for token in loaded.tokenizer.get_added_vocab() if len(token) > 1), key=len)[::-1]:
-        text = text.replace(token, "")
-    return text
+    return without(text, (*also, *(token for token in loaded.tokenizer.get_added_vocab() if len(token) > 1)))
 
 
 def written(loaded: Loaded, values: Mapping[str, Any], options: ConverseOptions) -> Iterator[Said | Usage]:

@@ -120,5 +120,5 @@ FAMILIES: dict[str, Family] = {
         more=conversion.more,
     ),
 }
-REMOTE = replace(_CHAT, answer=chat.answer_inline, settings=("trust_remote_code",))
+REMOTE = replace(_CHAT, answer=chat.answer_own, settings=("trust_remote_code",))
 """A model of a program of its own, which the user trusts: recordings stand in its text as the processor's audio token."""

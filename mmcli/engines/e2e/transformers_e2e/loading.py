@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import transformers
+from huggingface_hub import constants
 
 from mmcli.engines import torch_runtime
 from mmcli.errors import ConfigError, EngineError, MissingPackage, MmcliError, UsageError, did_you_mean
@@ -108,22 +109,23 @@ def load(card: ModelCard, folder: Path, runtime: Runtime, families: Mapping[str,
     torch_runtime.set_up(runtime)
     given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
     try:
-        processor = getattr(transformers, family.processor).from_pretrained(folder, **given)
-        if runtime.attention is not None:
-            given["attn_implementation"] = runtime.attention
-        cls = getattr(transformers, family.choose(card, folder) if family.choose is not None else family.model)
-        # Qwen2.5-Omni's own way of loading cannot tell what was missing; its voices are loaded in omni.py.
-        read = super(cls, cls).from_pretrained if hasattr(cls, "load_speakers") else cls.from_pretrained
-        model, told = read(
-            folder,
-            dtype=torch_runtime.sized_dtype(runtime, device, folder),
-            use_safetensors=True,
-            output_loading_info=True,
-            **given,
-        )
-        torch_runtime.check_whole(card, folder, told, _EXPENDABLE)
-        rate = _rate(processor)
-        model = model.eval().to(device)
+        with _offline():
+            processor = getattr(transformers, family.processor).from_pretrained(folder, **given)
+            if runtime.attention is not None:
+                given["attn_implementation"] = runtime.attention
+            cls = getattr(transformers, family.choose(card, folder) if family.choose is not None else family.model)
+            # Qwen2.5-Omni's own way of loading cannot tell what was missing; its voices are loaded in omni.py.
+            read = super(cls, cls).from_pretrained if hasattr(cls, "load_speakers") else cls.from_pretrained
+            model, told = read(
+                folder,
+                dtype=torch_runtime.sized_dtype(runtime, device, folder),
+                use_safetensors=True,
+                output_loading_info=True,
+                **given,
+            )
+            torch_runtime.check_whole(card, folder, told, _EXPENDABLE)
+            rate = _rate(processor)
+            model = model.eval().to(device)
     except MmcliError:
         raise
     except Exception as error:
@@ -134,6 +136,16 @@ def load(card: ModelCard, folder: Path, runtime: Runtime, families: Mapping[str,
         raise torch_runtime.damaged(card, folder, f"its sampling_rate is {rate!r}")
     loaded = Loaded(card, family, folder, model, processor, device, rate)
     return replace(loaded, parts=family.more(loaded)) if family.more is not None else loaded
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """A program of the folder's own may ask the hub for more, unlike the library: it gets what is here already."""
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def tokenizer(loaded: Loaded) -> Mapping[str, Any]:
