@@ -1,10 +1,10 @@
-"""One file from a server, going on where it stopped. Addresses, tokens and what an error means are the callers'."""
+"""What a server has, through connections that break. Addresses, tokens and what an error means are the callers'."""
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmcli.errors import MmcliError
 
@@ -12,9 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+_T = TypeVar("_T")
 _TRIES = 3
 """Attempts in a row that bring not one byte, after which a download is given up."""
 _PAUSE_S = 1.0
+
+
+def ask(request: Callable[[], _T]) -> _T:
+    """A small request, made again where the connection broke: one kept open since the last may be closed by the server."""
+    import httpx2
+
+    try:
+        return request()
+    except (httpx2.RemoteProtocolError, httpx2.ReadError):
+        return request()
 
 
 def grow(

@@ -94,7 +94,9 @@ class Hub:
 
         with _translated(repo, revision, self.endpoint), _understood(repo, self.endpoint):
             api = HfApi(endpoint=self.endpoint, token=self._token, library_name="mmcli", library_version=__version__)
-            info = api.model_info(repo, revision=revision, files_metadata=True, timeout=self.timeout_s)
+            info = download.ask(
+                lambda: api.model_info(repo, revision=revision, files_metadata=True, timeout=self.timeout_s)
+            )
             files = {}
             for sibling in info.siblings or []:
                 found = sibling.lfs.sha256 if sibling.lfs is not None else sibling.blob_id
@@ -113,9 +115,8 @@ class Hub:
         if size is None or size > limit:
             return b""
         with _translated(repository.repo, repository.revision, self.endpoint):
-            response = self._library.get_session().get(
-                self._url(repository, name), headers=self._headers, timeout=self.timeout_s
-            )
+            url, session = self._url(repository, name), self._library.get_session()
+            response = download.ask(lambda: session.get(url, headers=self._headers, timeout=self.timeout_s))
             self._library.hf_raise_for_status(response)
             return bytes(response.content)
 

@@ -61,6 +61,8 @@ class Hub:
     """For a file, after how many bytes the connection breaks at the first, second ... answer."""
     wrong: dict[str, bytes] = field(default_factory=dict)
     """What is sent instead of a file's content; sizes and hashes are told as they should be."""
+    drops: int = 0
+    """How many of the next requests end without a word, as on a connection that was open for too long."""
     hang_s: float = 0.0
     """How long nothing is said."""
     trickle_s: float = 0.0
@@ -89,6 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
+        if self.hub.drops:
+            self.hub.drops -= 1
+            self.close_connection = True
+            return
         if self.hub.hang_s:
             time.sleep(self.hub.hang_s)
             self.close_connection = True
@@ -168,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
         start = int(asked[1]) if asked and not self.hub.no_ranges else 0
         self.send_response(206 if start else 200)
-        headers["Content-Length"] = str(len(data) - start)
+        headers |= {"Content-Length": str(len(data) - start), "Connection": "close"}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         for key, value in headers.items():
@@ -183,8 +189,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece)
             self.hub.served += len(piece)
             time.sleep(self.hub.trickle_s)
-        # Nothing more comes on this connection, whatever Content-Length promised.
-        self.close_connection = True
 
 
 def _facts(content: bytes, key: str) -> dict[str, Any]:

@@ -134,6 +134,16 @@ def test_a_cut_connection_is_taken_up_where_it_broke(models: Run, hub: Hub, home
     assert _content(_snapshot(home, _main(hub))) == NEEDED
 
 
+def test_a_connection_that_the_server_closed_is_opened_again(models: Run, hub: Hub, home: Path) -> None:
+    hub.drops = 1
+    assert models("pull", NAME).code == 0
+    assert _content(_snapshot(home, _main(hub))) == NEEDED
+    hub.drops = 2
+    ended = models("pull", "hf:org/other")
+    assert (ended.code, len(ended.notes)) == (4, 1), ended.err
+    assert "cannot be reached" in ended.err
+
+
 def test_a_server_without_ranges_is_put_up_with(models: Run, hub: Hub, home: Path) -> None:
     hub.cuts["model.bin"] = [150_000]
     hub.no_ranges = True
