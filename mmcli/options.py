@@ -100,7 +100,9 @@ class Runtime:
     compute_type: str = "auto"
     """auto: the fastest on that device | default: as the weights are stored | int8 | float16 | bfloat16 | float32 | ..."""
     threads: int = 0
-    """On the CPU; 0 lets the engine decide."""
+    """On the CPU, in all; 0 lets the engine decide."""
+    workers: int = 1
+    """What an engine that can works on side by side, such as windows of a recording; 0 lets the engine decide."""
     quantize: str | None = None
     """int8 | int4: weights are made smaller while they load."""
     attention: str | None = None

@@ -176,6 +176,11 @@ class Cascade:
         """What makes the results, as it stands now."""
         return provenance.with_state(self._origin, self.stages.values())
 
+    @property
+    def workers(self) -> int:
+        """How many recordings are heard side by side with gain."""
+        return getattr(self.stt, "workers", 1)
+
     def transcribe(self, audio: AudioSource, kept: Checkpoint | None = None) -> Iterator[Segment]:
         """What is said in a recording, segment by segment while it is still being decoded.
 

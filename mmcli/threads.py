@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _POLL_S = 0.1
 # A stage inside a long native call cannot be interrupted; its thread is a daemon and is left behind after this long.
@@ -109,3 +111,75 @@ def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None
             stop()
         for thread in threads:
             thread.join(_JOIN_S)
+
+
+def ahead(items: Iterable[T], size: int) -> Generator[T, None, None]:
+    """The same items, made in a thread from now on, up to `size` of them before they are asked for."""
+
+    def begun() -> Iterator[T | None]:
+        yield None
+        yield from closable(items)
+
+    running = merge(begun(), size=size)
+    try:
+        next(running)
+    except BaseException:
+        running.close()
+        raise
+    return running  # type: ignore[return-value]
+
+
+def side_by_side(
+    work: Callable[[T], R], items: Iterable[T], count: int, stop: Callable[[], None] | None = None
+) -> Generator[R, None, None]:
+    """What `work` makes of each item, in the order of the items, as soon as it and those before it are done.
+
+    `count` items are at work at a time, each in a thread, and another thread fetches the next. An exception of one is raised
+    after the results before it. `stop` is called when this generator ends, to wake what is at work.
+    """
+    jobs: Channel[tuple[int, T]] = Channel(1)
+
+    def feed() -> Iterator[tuple[int, R | _End]]:
+        number = 0
+        try:
+            with closing(closable(items)) as source:
+                for item in source:
+                    if not jobs.send((number, item)):
+                        return
+                    number += 1
+        except Exception as error:  # noqa: BLE001 - raised after the results before it
+            yield number, _End(error)
+        finally:
+            jobs.stop()
+
+    def labour() -> Iterator[tuple[int, R | _End]]:
+        for number, item in jobs:
+            try:
+                result: R | _End = work(item)
+            except Exception as error:  # noqa: BLE001 - raised after the results before it
+                result = _End(error)
+            yield number, result
+
+    def end() -> None:
+        jobs.stop()
+        if stop is not None:
+            stop()
+
+    # As many may be done and unread as are at work: memory stays bounded for a slow reader.
+    done = merge(feed(), *(labour() for _ in range(count)), size=count, stop=end)
+    with closing(done):
+        yield from _in_order(done)
+
+
+def _in_order(numbered: Iterable[tuple[int, R | _End]]) -> Iterator[R]:
+    waiting: dict[int, R | _End] = {}
+    turn = 0
+    for number, result in numbered:
+        waiting[number] = result
+        while turn in waiting:
+            item = waiting.pop(turn)
+            turn += 1
+            if isinstance(item, _End):
+                assert item.error is not None
+                raise item.error
+            yield item

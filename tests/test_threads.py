@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from mmcli.threads import Channel, merge
+from mmcli.threads import Channel, ahead, merge, side_by_side
 
 
 def test_merge_keeps_the_order_of_each_source_and_loses_nothing() -> None:
@@ -104,3 +105,106 @@ def test_stop_wakes_a_source_that_waits_for_something_of_its_own() -> None:
             with pytest.raises(ValueError, match="broken"):
                 next(merged)
         assert left == [True]
+
+
+def test_side_by_side_keeps_the_order_whatever_takes_longer() -> None:
+    gates = [threading.Event() for _ in range(6)]
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        assert gates[number].wait(10)
+        return number * number
+
+    done = side_by_side(work, range(6), 3)
+    results: list[int] = []
+    reader = threading.Thread(target=lambda: results.extend(done))
+    reader.start()
+    for number in (2, 1, 0, 5, 3, 4):
+        gates[number].set()
+    reader.join(10)
+    assert results == [0, 1, 4, 9, 16, 25]
+    assert sorted(begun) == list(range(6))
+
+
+def test_side_by_side_has_as_many_at_work_as_it_was_told() -> None:
+    meeting = threading.Barrier(3)
+    assert list(side_by_side(lambda number: (meeting.wait(10), number)[1], range(9), 3)) == list(range(9))
+    at_work = [0, 0]
+
+    def alone(number: int) -> int:
+        at_work[0] += 1
+        at_work[1] = max(at_work)
+        time.sleep(0.001)
+        at_work[0] -= 1
+        return number
+
+    assert list(side_by_side(alone, range(20), 1)) == list(range(20))
+    assert at_work == [0, 1]
+
+
+@pytest.mark.parametrize("place", ["work", "items"])
+def test_what_fails_side_by_side_is_raised_after_the_results_before_it(place: str) -> None:
+    def items() -> Iterator[int]:
+        for number in range(8):
+            if place == "items" and number == 5:
+                raise ValueError("broken 5")
+            yield number
+
+    def work(number: int) -> int:
+        if place == "work" and number == 5:
+            raise ValueError("broken 5")
+        return number
+
+    taken = side_by_side(work, items(), 2)
+    assert [next(taken) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="broken 5"):
+        next(taken)
+
+
+def test_closing_what_goes_side_by_side_closes_its_source_and_wakes_who_is_at_work() -> None:
+    woken, closed = threading.Event(), threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            closed.set()
+
+    def work(number: int) -> int:
+        if number:
+            woken.wait(10)
+        return number
+
+    before = threading.active_count()
+    done = side_by_side(work, endless(), 2, woken.set)
+    assert next(done) == 0
+    done.close()
+    assert closed.is_set()
+    assert woken.is_set()
+    assert threading.active_count() == before
+
+
+def test_what_goes_ahead_begins_before_it_is_asked_for_and_waits_where_it_is_full() -> None:
+    made: list[int] = []
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            for number in range(100):
+                made.append(number)
+                yield number
+        finally:
+            closed.set()
+
+    running = ahead(items(), 5)
+    deadline = time.monotonic() + 10
+    while len(made) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert 5 <= len(made) <= 7
+    assert list(running) == list(range(100))
+    running = ahead(items(), 5)
+    closed.clear()
+    running.close()
+    assert closed.is_set()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from mmcli.errors import UsageError, did_you_mean
 from mmcli.text import visible
+
+if TYPE_CHECKING:
+    from mmcli.catalogue import PipelineSpec
+    from mmcli.options import TranscribeOptions
 
 
 class GroupedCommand(TyperCommand):
@@ -147,6 +151,16 @@ ComputeType = Annotated[
     ),
 ]
 Threads = Annotated[int | None, _option("--threads", "On the CPU [as many as it has, up to 4].", _COMPUTING, min=0)]
+Workers = Annotated[
+    int | None,
+    _option(
+        "--workers",
+        "Files, or windows of one that none has to wait for, recognised side by side, the threads shared out "
+        "[0: as many as that gains from].",
+        _COMPUTING,
+        min=0,
+    ),
+]
 
 StdinName = Annotated[
     str | None,
@@ -219,7 +233,19 @@ def runtime(flags: Mapping[str, Any]) -> dict[str, Any]:
         if device not in (None, "cuda") and not (index == 0 and ":" not in device):
             raise UsageError(f"--device-index {index} and --device {device} do not go together", "take --device cuda")
         device = f"cuda:{index}" if device == "cuda" or index else device
-    return {"device": device, "compute_type": flags["compute_type"], "threads": flags["threads"]}
+    chosen = ("compute_type", "threads", "workers")
+    return {"device": device, **{name: flags[name] for name in chosen}}
+
+
+def with_workers(spec: PipelineSpec, *, alone: bool) -> PipelineSpec:
+    """The pipeline for one file `alone` or several: where nothing waits for another, the engine may share out its threads."""
+    from mmcli.catalogue import make_options
+
+    if "workers" in spec.options.get("runtime", {}):
+        return spec
+    hearing: TranscribeOptions = make_options("stt", spec.options.get("stt", {}), spec.origins)
+    serial = hearing.windowing == "sequential" or (hearing.condition_on_previous_text and not hearing.batched)
+    return spec.with_options("runtime", {"workers": 1 if alone and serial else 0}, "flag")
 
 
 # A hundred temperatures in turn are more than ever helped a text.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Generator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -15,17 +14,20 @@ import typer
 from mmcli import ui
 from mmcli.catalogue import AUTO
 from mmcli.cli import common, decoding, shaping, speakers
-from mmcli.errors import InputError, MmcliError, OutputError, UsageError
+from mmcli.cli.recordings import Former, Run, in_turn
+from mmcli.errors import MmcliError, OutputError, UsageError
 from mmcli.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mmcli.checkpoint import Checkpoint
     from mmcli.pipeline import Cascade
-    from mmcli.stages import AudioSource, Segment
+    from mmcli.stages import Segment
 
 app = common.command_app()
+
+_FILES_A_WORKER = 2
+"""So that one is ready where another ends early."""
 
 FormatOption = Annotated[
     list[str] | None,
@@ -123,6 +125,7 @@ def transcribe(
     device_index: decoding.DeviceIndex = None,
     compute_type: decoding.ComputeType = None,
     threads: decoding.Threads = None,
+    workers: decoding.Workers = None,
     stdin_name: decoding.StdinName = None,
     raw_rate: decoding.RawRate = None,
     raw_format: decoding.RawFormat = None,
@@ -139,6 +142,7 @@ def transcribe(
     The JSON of a former transcript (ours, Whisper's, whisperX's) is not heard again, only written in other ways.
     Flags that need the times of words switch them on.
     """
+    from mmcli.checkpoint import open_checkpoint
     from mmcli.media.audio import open_audio
     from mmcli.media.transcripts import is_transcript
 
@@ -152,22 +156,26 @@ def transcribe(
     raw = decoding.headerless(raw_rate, raw_format, raw_channels)
     output = shaping.output(context.params, formats, to_files=output_dir is not None)
     former = {file for file in files if raw is None and is_transcript(file)}
-    cascade = None if former.issuperset(files) else _cascade(context.params, output, formats)
+    heard = [file for file in files if file not in former]
+    cascade = _cascade(context.params, output, formats, alone=len(heard) == 1) if heard else None
     targets = _targets(names, formats, output_dir)
     failures: list[MmcliError] = []
-    for file in files:
-        with ExitStack() as stack, _told(failures, to_files=output_dir is not None):
-            # Beside text that appears in the terminal a bar would only disturb.
-            bar = not quiet and not output.colours and (output_dir is not None or not sys.stdout.isatty())
-            run: _Run | _Former
-            if file in former or cascade is None:
-                run = _Former(file, output, context.params, formats)
-            else:
-                audio = open_audio(file, channel=channel, raw=raw, again=cascade.diarizer is not None)
-                kept = _kept(cascade, file, (channel, raw), quiet=quiet) if resume else None
-                run = _Run(cascade, audio, names[file], kept and stack.enter_context(kept), bar=bar)
-            _check_targets(targets[file], formats)
-            _one(run, names[file], formats, targets[file], output, several=len(files) > 1, quiet=quiet)
+    count = 1 if cascade is None or cascade.workers == 1 else _FILES_A_WORKER * cascade.workers
+
+    def open_one(file: str) -> Run | Former:
+        _check_targets(targets[file], formats)
+        if file in former or cascade is None:
+            return Former(file, output, context.params, formats)
+        audio = open_audio(file, channel=channel, raw=raw, again=cascade.diarizer is not None)
+        kept = open_checkpoint(file, cascade.origin, repr((channel, raw))) if resume else None
+        return Run(cascade, audio, names[file], kept, beside=min(count, len(files)) > 1)
+
+    with closing(in_turn(files, open_one, count)) as opened:
+        for file, run in opened:
+            with _told(failures, to_files=output_dir is not None):
+                if isinstance(run, MmcliError):
+                    raise run
+                _one(run, names[file], formats, targets[file], output, several=len(files) > 1, quiet=quiet)
     common.finish(len(files), failures)
 
 
@@ -183,19 +191,8 @@ def _told(failures: list[MmcliError], *, to_files: bool) -> Iterator[None]:
         failures.append(error)
 
 
-def _kept(cascade: Cascade, file: str, read: tuple[Any, ...], *, quiet: bool) -> Checkpoint | None:
-    """The checkpoint of a file that is read in this way, if it has one."""
-    from mmcli.checkpoint import open_checkpoint
-
-    kept = open_checkpoint(file, cascade.origin, repr(read))
-    if kept is not None and kept.seconds and not quiet:
-        minutes, seconds = divmod(int(kept.seconds), 60)
-        ui.note(f"{file}: going on at {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d} where it stopped")
-    return kept
-
-
-def _cascade(flags: Mapping[str, Any], output: shaping.Output, formats: list[str]) -> Cascade:
-    """The pipeline with its models loaded."""
+def _cascade(flags: Mapping[str, Any], output: shaping.Output, formats: list[str], *, alone: bool) -> Cascade:
+    """The pipeline with its models loaded, for one file `alone` or for several."""
     from mmcli.pipeline import build
 
     spec, catalogue = common.choose_pipeline(
@@ -212,7 +209,7 @@ def _cascade(flags: Mapping[str, Any], output: shaping.Output, formats: list[str
     if output.needed_by:
         hearing["word_timestamps"] = True
     spec = spec.with_options("stt", hearing, "flag").with_options("vad", cutting, "flag")
-    spec = spec.with_options("runtime", decoding.runtime(flags), "flag")
+    spec = decoding.with_workers(spec.with_options("runtime", decoding.runtime(flags), "flag"), alone=alone)
     spec = speakers.with_speakers(spec, catalogue, flags, formats)
     cascade: Any = build(spec, catalogue, speakers.roles(spec))
     return cast("Cascade", cascade)
@@ -270,7 +267,7 @@ def _check_targets(target: Path | None, formats: list[str]) -> None:
 
 
 def _one(
-    run: _Run | _Former,
+    run: Run | Former,
     file: str,
     formats: list[str],
     target: Path | None,
@@ -283,7 +280,12 @@ def _one(
     from mmcli.media.subtitles import render
 
     doubts = shaping.Doubts()
-    with closing(run.segments()) as heard:
+    if run.kept_s and not quiet:
+        minutes, seconds = divmod(int(run.kept_s), 60)
+        ui.note(f"{file}: going on at {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d} where it stopped")
+    # Beside text that appears in the terminal a bar would only disturb.
+    bar = not quiet and not output.colours and (target is not None or not sys.stdout.isatty())
+    with closing(run.segments(bar=bar)) as heard:
         segments = doubts.counted(output.prepared(heard))
         if several and (output.colours or (target is None and formats[0] == "txt")):
             ui.write(f"==> {visible(file, keep='')} <==\n")
@@ -318,68 +320,3 @@ def _shown(segments: Iterable[Segment]) -> Iterator[Segment]:
     for segment in segments:
         ui.write_confidence(segment)
         yield segment
-
-
-class _Former:
-    """A transcript that was written before, taken for what was heard."""
-
-    def __init__(self, file: str, output: shaping.Output, flags: Mapping[str, Any], formats: list[str]) -> None:
-        from mmcli.media.transcripts import read_transcript
-
-        language = flags["language"]
-        self._file = file
-        self._names = speakers.names(flags) or []
-        self._transcript = read_transcript(file, None if language == "auto" else language)
-        output.check_words(self._transcript)
-        self.count = len(self._transcript.segments)
-        if (speakers.is_asked(flags) or "rttm" in formats) and not self._transcript.has_speakers:
-            raise InputError(
-                self._transcript.source, "does not tell who speaks", "transcribe the recording again with --diarize"
-            )
-
-    def segments(self) -> Generator[Segment, None, None]:
-        from mmcli.speakers import named
-
-        yield from named(self._transcript.segments, self._names, keep=True)
-
-    def written(self) -> None:
-        """Nothing was kept for a restart."""
-
-    def provenance(self) -> dict[str, Any]:
-        from mmcli import __version__, provenance
-
-        made = {"source": self._file, "schema": provenance.SCHEMA, "mmcli": __version__}
-        return {**made, "former": self._transcript.provenance} if self._transcript.provenance else made
-
-
-class _Run:
-    """One file on its way through the pipeline: its segments, and afterwards what made them."""
-
-    def __init__(self, cascade: Cascade, audio: AudioSource, file: str, kept: Checkpoint | None, *, bar: bool) -> None:
-        self._bar = bar
-        self._cascade = cascade
-        self._audio = audio
-        self._file = file
-        self._kept = kept
-        self._provenance: dict[str, Any] = {"source": file, **cascade.origin}
-        self.count = 0
-
-    def segments(self) -> Generator[Segment, None, None]:
-        from mmcli.stages import Done, Heard, Turn
-
-        with ui.progress(self._file, self._audio.seconds, shown=self._bar) as advance:
-            for event in self._cascade.run(Turn(audio=self._audio), self._kept):
-                if isinstance(event, Heard):
-                    self.count += 1
-                    advance(event.segment.end)
-                    yield event.segment
-                elif isinstance(event, Done):
-                    self._provenance = {"source": self._file, **event.provenance}
-
-    def written(self) -> None:
-        """All outputs are where they should be."""
-        if self._kept is not None:
-            self._kept.remove()
-
-    def provenance(self) -> dict[str, Any]:
-        return self._provenance

@@ -33,11 +33,12 @@ def refuse_others(options: Any, honoured: Iterable[str], who: str) -> None:
 
 
 def check_runtime(runtime: Runtime) -> None:
-    """UsageError for a device that none is called, or no sensible number of threads."""
+    """UsageError for a device that none is called, or no sensible number of threads or workers."""
     if re.fullmatch(rf"auto|cpu|cuda(:\d+)?|{BALANCED}", runtime.device, re.ASCII) is None:
         raise UsageError(f'the device is auto, cpu, cuda or cuda:N, not "{runtime.device}"')
-    if not 0 <= runtime.threads <= _MOST_THREADS:
-        raise UsageError(f"--threads is from 0 to {_MOST_THREADS}, not {runtime.threads}")
+    for name, number in (("threads", runtime.threads), ("workers", runtime.workers)):
+        if not 0 <= number <= _MOST_THREADS:
+            raise UsageError(f"--{name} is from 0 to {_MOST_THREADS}, not {number}")
 
 
 def known_language(options: TranscribeOptions, codes: Collection[str], model: str) -> str | None:

@@ -11,7 +11,6 @@ import re
 import threading
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,9 @@ from mmcli.engines.options import known_language
 from mmcli.engines.stt import whisper_loading as loading
 from mmcli.engines.stt.whisper_conversion import converted
 from mmcli.engines.stt.whisper_settings import check, library_options, sequential_options
+from mmcli.engines.stt.whisper_windows import at_once, groups, segment_of, within
 from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError
-from mmcli.stages import Decoding, Segment, Word
-from mmcli.threads import closable
+from mmcli.threads import closable, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -34,13 +33,10 @@ if TYPE_CHECKING:
     from mmcli.catalogue import ModelCard
     from mmcli.engines.stt.whisper_loading import Loaded
     from mmcli.options import Runtime, TranscribeOptions
-    from mmcli.stages import Window
+    from mmcli.stages import Segment, Window
 
 _log = logging.getLogger(__name__)
 
-_RATE = 16000
-_SEEKS_PER_S = 100
-_STEP_S = 0.02
 # What a prompt keeps of the text before: half of Whisper's 448 positions, less the token that begins it.
 _PROMPT_TOKENS = 223
 
@@ -48,7 +44,7 @@ _PROMPT_TOKENS = 223
 class FasterWhisper:
     """Every Whisper model. Text keeps the space that Whisper begins a segment with; times are to 20 ms."""
 
-    rate = _RATE
+    rate = loading.RATE
     packs = True
     words = True
 
@@ -73,6 +69,11 @@ class FasterWhisper:
     def device(self) -> str:
         """cpu, or cuda:N."""
         return self._loaded.place.device
+
+    @property
+    def workers(self) -> int:
+        """How many windows, or recordings, it hears side by side with gain."""
+        return self._loaded.workers
 
     def transcribe(
         self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
@@ -107,37 +108,50 @@ class FasterWhisper:
         self, windows: Iterable[tuple[Window, str]], before: _Before, options: TranscribeOptions
     ) -> Generator[Segment, None, None]:
         given = library_options(options)
-        for window, language in windows:
-            with closing(self._decode(window.audio.samples, given | {"language": language}, before)) as found:
-                for segment, offset in found:
-                    yield _within(window, _segment(segment, window.start + offset, language))
-            before.end()
-            window.done(window.end, before.carried(language))
+
+        def decode(job: tuple[int, tuple[Window, str]]) -> tuple[Window, dict[str, Any], list[Segment]]:
+            number, (window, language) = job
+            told = before if options.condition_on_previous_text or number == 0 else _Before([], options, begun=True)
+            with closing(self._decode(window.audio.samples, given | {"language": language}, told)) as found:
+                heard = [
+                    within(window, segment_of(segment, window.start + offset, language)) for segment, offset in found
+                ]
+            told.end()
+            return window, told.carried(language), heard
+
+        # What is told the text before has to wait for it.
+        count = 1 if options.condition_on_previous_text else self.workers
+        with closing(side_by_side(decode, enumerate(windows), count)) as decoded:
+            for window, carried, segments in decoded:
+                yield from segments
+                window.done(window.end, carried)
 
     def _batched(
         self, windows: Iterable[tuple[Window, str]], options: TranscribeOptions
     ) -> Generator[Segment, None, None]:
         given = library_options(options) | {"initial_prompt": options.initial_prompt}
-        rest = iter(windows)
-        ahead: list[tuple[Window, str]] = []
-        while ahead := ahead + list(islice(rest, options.batch_size - len(ahead))):
-            language = ahead[0][1]
-            same = next((i for i, (_, other) in enumerate(ahead) if other != language), len(ahead))
-            group, ahead = [window for window, _ in ahead[:same]], ahead[same:]
-            done = partial(group[-1].done, group[-1].end, {"language": language, "tokens": []})
-            while group:
+
+        def decode(job: tuple[list[Window], str]) -> tuple[list[Window], str, list[Segment]]:
+            group, language = job
+            heard = []
+            left = group
+            while left:
                 loaded = self._loaded
-                size = min(len(group), loaded.place.batch or len(group))
+                size = min(len(left), loaded.place.batch or len(left))
                 try:
-                    found = _at_once(loaded.model, group[:size], given | {"language": language, "batch_size": size})
+                    found = at_once(loaded.model, left[:size], given | {"language": language, "batch_size": size})
                 except (RuntimeError, MemoryError, ValueError) as error:
                     self._step_down(loaded, error, size)
                     continue
-                for window, segment in found:
-                    if segment.text.strip():
-                        yield _within(window, _segment(segment, window.start, language))
-                group = group[size:]
-            done()
+                heard += [within(window, segment_of(segment, window.start, language)) for window, segment in found]
+                left = left[size:]
+            return group, language, [segment for segment in heard if segment.text.strip()]
+
+        shared = groups(windows, options.batch_size, self.workers)
+        with closing(side_by_side(decode, shared, self.workers)) as decoded:
+            for group, language, segments in decoded:
+                yield from segments
+                group[-1].done(group[-1].end, {"language": language, "tokens": []})
 
     def _sequential(
         self, windows: Iterable[Window], language: str | None, before: _Before, options: TranscribeOptions
@@ -150,7 +164,7 @@ class FasterWhisper:
                     return
             with closing(self._decode(window.audio.samples, given, before, batched=options.batched)) as found:
                 for segment, offset in found:
-                    yield _segment(segment, window.start + offset, before.language)
+                    yield segment_of(segment, window.start + offset, before.language)
                     window.done(window.start + offset + float(segment.end), before.carried(before.language))
             window.done(window.end, before.carried(before.language))
 
@@ -159,7 +173,7 @@ class FasterWhisper:
     ) -> Generator[tuple[Any, float], None, None]:
         """The library's segments, and the seconds to add to their times. After a step down it goes on where it was."""
         offset = end = 0.0
-        while round(offset * _RATE) < len(samples):
+        while round(offset * loading.RATE) < len(samples):
             loaded = self._loaded
             if batched and loaded.place.batch:
                 given = given | {"batch_size": min(given["batch_size"], loaded.place.batch)}
@@ -168,7 +182,7 @@ class FasterWhisper:
                 given["prefix"] = None if before.begun else given["prefix"]
             engine = loading.BatchedInferencePipeline(loaded.model) if batched else loaded.model
             try:
-                segments, info = engine.transcribe(samples[round(offset * _RATE) :], **given)
+                segments, info = engine.transcribe(samples[round(offset * loading.RATE) :], **given)
                 given = given if given.get("multilingual") else given | {"language": info.language}
                 before.language = info.language
                 with closing(segments):
@@ -249,7 +263,7 @@ class FasterWhisper:
     def _load(self, place: loading.Place) -> Loaded:
         while True:
             try:
-                return loading.load(self._name, self._folder, place, self._runtime.threads)
+                return loading.load(self._name, self._folder, place, self._runtime)
             except (RuntimeError, MemoryError) as error:
                 place = self._next(place, error)
 
@@ -282,9 +296,9 @@ class FasterWhisper:
 class _Before:
     """What goes along from window to window: the tokens of the text before, forgotten as Whisper forgets them."""
 
-    def __init__(self, prompt: list[int], options: TranscribeOptions) -> None:
+    def __init__(self, prompt: list[int], options: TranscribeOptions, *, begun: bool = False) -> None:
         self.tokens = prompt[-_PROMPT_TOKENS:]
-        self.begun = False
+        self.begun = begun
         """Whether anything was decoded; a prefix is for the beginning."""
         self.language = ""
         """What the library decoded with last."""
@@ -316,62 +330,8 @@ class _Before:
             self.tokens = []
 
 
-def _at_once(model: Any, windows: list[Window], given: dict[str, Any]) -> list[tuple[Window, Any]]:
-    """The segments of windows decoded in one batch, times counted from the start of their window."""
-    # Each begins on a whole second, so that its samples are found again whatever the floats do.
-    seconds = [-(-len(window.audio.samples) // _RATE) for window in windows]
-    starts = [sum(seconds[:index]) for index in range(len(windows))]
-    samples = np.zeros(sum(seconds) * _RATE, np.float32)
-    clips = []
-    for start, window in zip(starts, windows, strict=True):
-        count = len(window.audio.samples)
-        samples[start * _RATE : start * _RATE + count] = window.audio.samples
-        clips.append({"start": start, "end": (start * _RATE + count + 0.5) / _RATE})
-    segments, _ = loading.BatchedInferencePipeline(model).transcribe(samples, clip_timestamps=clips, **given)
-    at = {start * _SEEKS_PER_S: (start, window) for start, window in zip(starts, windows, strict=True)}
-    found = []
-    for segment in segments:
-        start, window = at[segment.seek]
-        segment.seek = 0
-        segment.start, segment.end = segment.start - start, segment.end - start
-        for word in segment.words or ():
-            word.start, word.end = word.start - start, word.end - start
-        found.append((window, segment))
-    return found
-
-
 def _later(clips: list[float], seconds: float) -> list[float]:
     """Clips counted from `seconds` on, without those that are over."""
     pairs = zip(clips[::2], (*clips[1::2], float("inf")) if len(clips) % 2 else clips[1::2], strict=True)
     left = [time - seconds for pair in pairs if pair[1] > seconds for time in pair]
     return [max(time, 0.0) for time in left if time != float("inf")]
-
-
-def _segment(found: Any, offset: float, language: str) -> Segment:
-    words = tuple(
-        Word(word.word, float(word.start) + offset, float(word.end) + offset, float(word.probability))
-        for word in found.words or ()
-    )
-    decoding = Decoding(
-        tuple(found.tokens),
-        found.seek + round(offset * _SEEKS_PER_S),
-        float(found.temperature),
-        float(found.avg_logprob),
-        float(found.compression_ratio),
-        float(found.no_speech_prob),
-    )
-    times = float(found.start) + offset, float(found.end) + offset
-    return Segment(*times, found.text, words, language, decoding=decoding)
-
-
-def _within(window: Window, segment: Segment) -> Segment:
-    """The segment with its times bound by the window's: Whisper may tell any up to 30 s."""
-    last = window.start + window.audio.seconds
-
-    def bound(time: float, least: float = window.start) -> float:
-        return min(max(time, least), last)
-
-    words = tuple(replace(word, start=bound(word.start), end=bound(word.end)) for word in segment.words)
-    # What is placed behind the sound is put at its end, in a step of Whisper's clock.
-    start = max(window.start, min(segment.start, last - _STEP_S))
-    return replace(segment, start=start, end=bound(segment.end, min(start + _STEP_S, last)), words=words)

@@ -13,9 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +23,7 @@ from mmcli.engines.options import refuse_others
 from mmcli.engines.stt import sphinx_worker
 from mmcli.errors import ConfigError, EngineError, UsageError
 from mmcli.stages import Segment, Word
-from mmcli.threads import Channel, closable, merge
+from mmcli.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,7 +59,8 @@ class PocketSphinx:
             )
         if find_spec("pocketsphinx") is None:
             raise ModuleNotFoundError("No module named 'pocketsphinx'", name="pocketsphinx")
-        self._workers = _Workers(min(_MAX_WORKERS, len(os.sched_getaffinity(0))))
+        self.workers = min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
+        self._workers = _Workers(self.workers)
 
     def transcribe(
         self, windows: Iterable[Window], options: TranscribeOptions, carried: Mapping[str, Any] | None = None
@@ -75,44 +74,18 @@ class PocketSphinx:
         _check_language(options.language)
         config = _FAST if options.fast else _THOROUGH
         use = _Use(self._workers)
-        jobs: Channel[tuple[int, Window]] = Channel(1)
 
-        def feed() -> Iterator[tuple[int, _Heard]]:
-            number = 0
-            try:
-                with closing(closable(windows)) as source:
-                    for window in source:
-                        if not jobs.send((number, window)):
-                            return
-                        number += 1
-            except Exception as error:  # noqa: BLE001 - told after the windows before it
-                yield number, error
-            finally:
-                jobs.stop()
+        def work(window: Window) -> tuple[Window, Segment | None]:
+            pcm = _pcm16(window.audio.samples)
+            # In a moment of digital silence the recognizer would hear "oh".
+            words = use.decode(config, pcm) if pcm.strip(b"\0") else []
+            return window, _segment(window, words or [], options)
 
-        def work() -> Iterator[tuple[int, _Heard]]:
-            for number, window in jobs:
-                pcm = _pcm16(window.audio.samples)
-                # In a moment of digital silence the recognizer would hear "oh".
-                words = use.decode(config, pcm) if pcm.strip(b"\0") else []
-                if words is not None:
-                    yield number, (_segment(window, words, options), partial(window.done, window.end, {}))
-
-        def stop() -> None:
-            jobs.stop()
-            use.close()
-
-        # As many windows may be finished and unread as there are processes: memory stays bounded for a slow reader.
-        limit = self._workers.limit
-        heard = merge(feed(), *(work() for _ in range(limit)), size=limit, stop=stop)
-        try:
-            yield from _in_order(heard)
-        finally:
-            heard.close()
-
-
-_Heard = tuple[Segment | None, Callable[[], None]] | Exception
-"""What came of a window, None where no word was heard, and what is to be called when it was taken."""
+        with closing(side_by_side(work, windows, self.workers, use.close)) as heard:
+            for window, segment in heard:
+                if segment is not None:
+                    yield segment
+                window.done(window.end, {})
 
 
 def _check_language(language: str | None) -> None:
@@ -121,22 +94,6 @@ def _check_language(language: str | None) -> None:
             f'pocketsphinx understands English only, not "{language}"',
             "choose another model with --model (mmcli models list --role stt)",
         )
-
-
-def _in_order(heard: Iterable[tuple[int, _Heard]]) -> Iterator[Segment]:
-    waiting: dict[int, _Heard] = {}
-    turn = 0
-    for number, result in heard:
-        waiting[number] = result
-        while turn in waiting:
-            item = waiting.pop(turn)
-            turn += 1
-            if isinstance(item, Exception):
-                raise item
-            segment, done = item
-            if segment is not None:
-                yield segment
-            done()
 
 
 def _pcm16(samples: NDArray[np.float32]) -> bytes:
