@@ -1,6 +1,7 @@
 """Speaking: the whole command beside a call of the engine, the first sound beside the whole, the cost of a sentence, memory.
 
-`--model FOLDER --vocoder FOLDER` takes checkpoints of Coqui TTS and measures the whole command beside Coqui's own `tts`.
+`--sized` measures the whole command beside Coqui's own `tts`, with models of the published sizes and random weights (sized_coqui.py);
+`--model FOLDER --vocoder FOLDER` with others.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def against_coqui(folder: Path, model: str, vocoder: str | None, runs: int) -> N
     if vocoder:
         peer += ["--vocoder_path", str(weights(vocoder)), "--vocoder_config_path", f"{vocoder}/config.json"]
     ours, theirs = medians(runs, own, peer)
-    print(f"whole command   mmcli {ours:.2f} s, tts {theirs:.2f} s: {ours / theirs:.2f}")
+    names = " + ".join(Path(name).name for name in (model, vocoder) if name)
+    print(f"whole command   mmcli {ours:.2f} s, tts {theirs:.2f} s: {ours / theirs:.2f}   {names}", flush=True)
 
 
 def weights(folder: str) -> Path:
@@ -125,6 +127,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--model", help="a folder with a checkpoint of Coqui TTS")
     parser.add_argument("--vocoder", help="and one of a vocoder")
+    parser.add_argument("--sized", action="store_true", help="build such folders and take them")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mmcli-benchmarks")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -133,6 +137,14 @@ def main() -> None:
         first_sound(given.runs)
         cost_of_a_sentence()
         memory(folder)
+        # Last: the memory of this process would count as that of the processes it starts.
+        if given.sized:
+            import sized_coqui
+
+            cache = given.cache / "coqui"
+            against_coqui(folder, str(sized_coqui.voice("vits", cache)), None, given.runs)
+            acoustic, vocoder = sized_coqui.voice("fast_pitch", cache), sized_coqui.hifi_gan(cache)
+            against_coqui(folder, str(acoustic), str(vocoder), given.runs)
 
 
 if __name__ == "__main__":

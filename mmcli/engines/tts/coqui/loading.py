@@ -14,6 +14,7 @@ import torch
 from TTS.config import register_config
 from TTS.tts.layers.generic.res_conv_bn import Conv1dBN
 from TTS.tts.models import setup_model
+from TTS.utils.audio import processor
 from TTS.vocoder.models import setup_generator
 from TTS.vocoder.models import setup_model as setup_vocoder
 
@@ -61,7 +62,8 @@ def load_voice(card: ModelCard, folder: Path, device: torch.device) -> Any:
     """An acoustic or end-to-end model, ready to speak. MissingModel, EngineError, ConfigError."""
     with translated(card, folder):
         config = _config(card, folder)
-        model = setup_model(config)
+        with _without_filters():
+            model = setup_model(config)
         if config.model == "xtts":
             torch_runtime.quieten()
             # The library would write an old checkpoint anew over the file itself.
@@ -73,6 +75,16 @@ def load_voice(card: ModelCard, folder: Path, device: torch.device) -> Any:
             if isinstance(module, Conv1dBN):
                 module.forward = functools.partial(_convolve_short_too, module)
         return model.to(device)
+
+
+@contextmanager
+def _without_filters() -> Iterator[None]:
+    """The library makes the filters of a mel-spectrogram, which only training asks of a voice, with a second of imports."""
+    make, processor.build_mel_basis = processor.build_mel_basis, lambda **_: None
+    try:
+        yield
+    finally:
+        processor.build_mel_basis = make
 
 
 def load_vocoder(card: ModelCard, folder: Path, device: torch.device) -> Any:
