@@ -61,24 +61,24 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 
+_PROCESSOR = (
+    "model.safetensors.index.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "chat_template.*",
+    "tokenizer.json",
+    "*.model",
+    *_TOKENIZER,
+)
+
 _SPEECH = Family(
     "stt",
     "transformers-stt",
     ("audio",),
     ("text",),
     needs=(CONFIG, "model*.safetensors"),
-    also=(
-        "model.safetensors.index.json",
-        "generation_config.json",
-        "preprocessor_config.json",
-        "processor_config.json",
-        "chat_template.*",
-        "tokenizer.json",
-        "*.model",
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        *_TOKENIZER,
-    ),
+    also=(*_PROCESSOR, "adapter_config.json", "adapter_model.safetensors"),
 )
 # One line for each architecture that the engine has in its own table; Whisper is its other engine's by default.
 FAMILIES |= dict.fromkeys(
@@ -105,20 +105,13 @@ _VOICE = Family(
     ("audio",),
     needs=(CONFIG, "model*.safetensors"),
     also=(
-        "model.safetensors.index.json",
-        "generation_config.json",
-        "preprocessor_config.json",
-        "processor_config.json",
-        "chat_template.*",
-        "tokenizer.json",
+        *_PROCESSOR,
         "vocab.txt",
-        "*.model",
         "speaker_embeddings_path.json",
         "speaker_embeddings/*.npy",
         "speaker_embeddings/*.safetensors",
         "codec/*",
         "feats_stats.npz",
-        *_TOKENIZER,
     ),
 )
 # Before the others: where these are, its model.safetensors is for the program of its makers, and config.json names these.
@@ -143,20 +136,13 @@ FAMILIES["SpeechT5HifiGan"] = FAMILIES["FastSpeech2ConformerHifiGan"] = Family(
 )
 
 _TRANSFORMERS = (
-    "model.safetensors.index.json",
-    "generation_config.json",
-    "preprocessor_config.json",
+    *_PROCESSOR,
     "video_preprocessor_config.json",
-    "processor_config.json",
-    "chat_template.*",
-    "tokenizer.json",
-    "*.model",
     "vocab.txt",
     "qformer_tokenizer/*",
     # A model's own program and what it reads; it is run only where the catalogue and the user both allow it.
     "*.py",
     "*.tiktoken",
-    *_TOKENIZER,
 )
 
 

@@ -163,10 +163,12 @@ def transcribe(
     count = 1 if cascade is None or cascade.workers == 1 else _FILES_A_WORKER * cascade.workers
 
     def open_one(file: str) -> Run | Former:
-        _check_targets(targets[file], formats)
         if file in former or cascade is None:
-            return Former(file, output, context.params, formats)
+            transcript = Former(file, output, context.params, formats)
+            _check_targets(targets[file], formats)
+            return transcript
         audio = open_audio(file, channel=channel, raw=raw, again=cascade.diarizer is not None)
+        _check_targets(targets[file], formats)
         kept = open_checkpoint(file, cascade.origin, repr((channel, raw))) if resume else None
         return Run(cascade, audio, names[file], kept, beside=min(count, len(files)) > 1)
 

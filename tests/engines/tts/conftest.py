@@ -20,3 +20,14 @@ def dictionary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     nltk.data.path.insert(0, str(folder))
     yield folder
     nltk.data.path.remove(str(folder))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Results that are the same each time, and faster for small models."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -440,22 +440,12 @@ def test_a_real_hifi_gan_gives_a_voice_back_from_its_spectrogram(data: Path, tmp
 # ---------------------------------------------------------------- broken folders
 
 
-class Runs:
-    """What a pickle that runs a program looks like."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.system, (f"touch {self.marker}",))
-
-
 def _break(folder: Path, how: str, marker: Path) -> None:
     checkpoint, config = folder / "model_file.pth", folder / "config.json"
     checkpoint.unlink()
     match how:
         case "a program":
-            torch.save({"model": Runs(marker)}, checkpoint)
+            torch.save({"model": tiny_coqui.Runs(marker)}, checkpoint)
         case "no checkpoint":
             (folder / "speakers.pth").write_bytes(b"")
         case "several checkpoints":
@@ -480,7 +470,9 @@ def _break(folder: Path, how: str, marker: Path) -> None:
             tiny_coqui.change(folder, characters={"characters_class": "os.path.join"})
             checkpoint.write_bytes(b"")
         case "statistics that run":
-            np.save(folder / "scale_stats.npy", np.array({"mel_mean": Runs(marker)}, object), allow_pickle=True)
+            np.save(
+                folder / "scale_stats.npy", np.array({"mel_mean": tiny_coqui.Runs(marker)}, object), allow_pickle=True
+            )
             tiny_coqui.change(folder, audio={"stats_path": "scale_stats.npy", "signal_norm": True})
             checkpoint.write_bytes(b"")
 
@@ -575,7 +567,10 @@ def test_pitch_is_in_hertz_where_the_statistics_of_training_are_there(
     acoustic = engines.load(_card(folder), RUNTIME)
     plain, moved = (200 + 40 * _contour(acoustic, pitch=factor)[0] for factor in (1.0, 1.5))
     np.testing.assert_allclose(moved, 1.5 * plain, rtol=1e-4)
-    for table, told in (({"mean": Runs(tmp_path / "ran")}, "would run"), ({"mean": 1.0, "std": 0.0}, "deviation of 0")):
+    for table, told in (
+        ({"mean": tiny_coqui.Runs(tmp_path / "ran")}, "would run"),
+        ({"mean": 1.0, "std": 0.0}, "deviation of 0"),
+    ):
         np.save(folder / "pitch_stats.npy", np.array(table, object), allow_pickle=True)
         with pytest.raises(EngineError, match=told):
             engines.load(_card(folder), RUNTIME)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -240,16 +239,6 @@ def test_files_outside_of_the_folder_are_never_read(copied: Path, tmp_path: Path
         engines.load(_card(copied), RUNTIME).speak(iter([TEXT]), SpeakOptions(speaker_wav=("no.wav",)))
 
 
-class Runs:
-    """What a pickle that runs a program looks like."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.system, (f"touch {self.marker}",))
-
-
 def _break(folder: Path, how: str, marker: Path) -> None:
     match how:
         case "vectors of another width":
@@ -261,14 +250,14 @@ def _break(folder: Path, how: str, marker: Path) -> None:
         case "no table of vectors":
             (folder / "vectors.json").write_text("[1, 2]")
         case "vectors that run":
-            torch.save({"a.wav": Runs(marker)}, folder / "vectors.pth")
+            torch.save({"a.wav": tiny_coqui.Runs(marker)}, folder / "vectors.pth")
             tiny_coqui.change(
                 folder, d_vector_file=str(folder / "vectors.pth"), model_args={"d_vector_file": "vectors.pth"}
             )
         case "an encoder of another width":
             tiny_coqui.speaker_encoder(folder, width=8)
         case "an encoder that runs":
-            torch.save({"model": Runs(marker)}, folder / "model_se.pth")
+            torch.save({"model": tiny_coqui.Runs(marker)}, folder / "model_se.pth")
         case "an encoder without weights":
             (folder / "model_se.pth").write_bytes(b"<html>")
         case "an unknown encoder":
@@ -300,7 +289,7 @@ def test_a_broken_folder_is_one_line(how: str, told: str, copied: Path, tmp_path
 
 
 def test_statistics_of_an_encoder_are_never_run(copied: Path, clips: list[str], tmp_path: Path) -> None:
-    np.save(copied / "stats.npy", np.array({"mel_mean": Runs(tmp_path / "ran")}, object), allow_pickle=True)
+    np.save(copied / "stats.npy", np.array({"mel_mean": tiny_coqui.Runs(tmp_path / "ran")}, object), allow_pickle=True)
     config = json.loads((copied / "config_se.json").read_text())
     config["audio"]["stats_path"] = str(copied / "stats.npy")
     (copied / "config_se.json").write_text(json.dumps(config))

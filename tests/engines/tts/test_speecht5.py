@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,10 @@ from mmcli.stages import Acoustic, Vocoder
 from tests.conftest import Result
 from tests.engines.tts import tiny_tts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXT = "How far is the harbour?"
 SEEDED = SpeakOptions(seed=7)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

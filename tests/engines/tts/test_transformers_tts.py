@@ -35,7 +35,7 @@ from tests.engines.tts import tiny_tts
 # g2p-en leaves a file open.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.usefixtures("dictionary"),
+    pytest.mark.usefixtures("dictionary", "one_thread"),
 ]
 
 TEXT = "How far is the harbour?"
@@ -43,14 +43,6 @@ SEEDED = SpeakOptions(seed=7)
 # These draw nothing at random.
 CERTAIN = {"FastSpeech2ConformerWithHifiGan"}
 PACED = ("VitsModel", "FastSpeech2ConformerWithHifiGan")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

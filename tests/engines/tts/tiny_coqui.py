@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,13 @@ def xtts(folder: Path, speakers: tuple[str, ...] = ("Alice", "Bob")) -> Path:
     if speakers:
         torch.save(table, folder / "speakers_xtts.pth")
     return folder
+
+
+class Runs:
+    """What a pickle that runs a program looks like."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, (f"touch {self.marker}",))
