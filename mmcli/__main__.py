@@ -23,10 +23,16 @@ def main() -> None:
     except (OSError, ValueError):
         # Whoever read the output has gone; what is left in the buffer must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if code == 130:
-        # Threads inside native calls would otherwise hold the process until they return.
+    if code == 130 or _left_behind():
+        # Threads inside native calls would otherwise hold the process until they return, or end it with a crash.
         os._exit(code)
     sys.exit(code)
+
+
+def _left_behind() -> bool:
+    """Whether a stage is still at work that nobody waits for any more."""
+    threads = sys.modules.get("mmcli.threads")
+    return threads is not None and any(thread.name == threads.NAME for thread in threads.threading.enumerate())
 
 
 if __name__ == "__main__":

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+NAME = "stage"
+"""Of the threads that are started here."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 _POLL_S = 0.1
-# A stage inside a long native call cannot be interrupted; its thread is a daemon and is left behind after this long.
+# A stage inside a long native call cannot be interrupted; its thread is a daemon and is left behind after this long. Where it is
+# still there at the program's end, __main__.py leaves without waiting.
 _JOIN_S = 2.0
 
 
@@ -92,7 +96,7 @@ def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None
                 close()
         items.send(_End(error))
 
-    threads = [threading.Thread(target=run, args=(source,), daemon=True) for source in sources]
+    threads = [threading.Thread(target=run, args=(source,), name=NAME, daemon=True) for source in sources]
     for thread in threads:
         thread.start()
     running = len(threads)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -208,3 +210,34 @@ def test_what_goes_ahead_begins_before_it_is_asked_for_and_waits_where_it_is_ful
     closed.clear()
     running.close()
     assert closed.is_set()
+
+
+_PROGRAM = """
+import atexit, sys, threading
+import mmcli.cli
+from mmcli.threads import merge
+
+gate = threading.Event()
+
+def stuck():
+    yield 1
+    gate.wait(60)
+
+running = merge(stuck(), size=1)
+next(running)
+if sys.argv[1] == "over":
+    gate.set()
+    running.close()
+atexit.register(print, "cleaned up")
+mmcli.cli.run = lambda: 3
+from mmcli.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("stage, said", [("stuck", ""), ("over", "cleaned up\n")])
+def test_the_program_leaves_a_stage_behind_that_does_not_end(stage: str, said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, stage], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (ended.returncode, ended.stdout) == (3, said), ended.stderr
