@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mmcli.engines.options import BALANCED, check_runtime
-from mmcli.errors import ConfigError, EngineError, MissingModel, MissingPackage, UsageError, did_you_mean
+from mmcli.errors import ConfigError, EngineError, MissingModel, MissingPackage, MmcliError, UsageError, did_you_mean
 from mmcli.families import CONFIG, file_names, read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from mmcli.catalogue import ModelCard
@@ -155,11 +156,37 @@ def check_whole(card: ModelCard, folder: Path, told: dict[str, Any], expendable:
         raise damaged(card, folder, f"{len(lost)} of its tensors are missing or of the wrong shape, as {lost[0]}")
 
 
+@contextmanager
+def while_loading(card: ModelCard, folder: Path) -> Iterator[None]:
+    """What the libraries raise meanwhile as EngineError: the folder is damaged, or the model does not fit into memory."""
+    try:
+        yield
+    except MmcliError:
+        raise
+    except Exception as error:
+        if is_memory(error):
+            raise lacking(card, error) from error
+        raise damaged(card, folder, one_line(error)) from error
+
+
+@contextmanager
+def while_running(card: ModelCard, failed: str = "failed") -> Iterator[None]:
+    """What the libraries raise meanwhile as EngineError, whose cause it is: that the model failed, or that memory lacks."""
+    try:
+        yield
+    except MmcliError:
+        raise
+    except Exception as error:
+        if is_memory(error):
+            raise lacking(card, error) from error
+        raise EngineError(f'model "{card.name}" {failed}: {one_line(error)}') from error
+
+
 def damaged(card: ModelCard, folder: Path, why: str) -> EngineError:
     return EngineError(f'model "{card.name}": {folder} is no model that can be used ({why})', "fetch it anew")
 
 
-def is_memory(error: Exception) -> bool:
+def is_memory(error: BaseException | None) -> bool:
     """Whether memory is what lacked."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(_MEMORY.search(str(error)))
 

@@ -19,7 +19,7 @@ from mmcli.engines.backbone.transformers_backbone import generation, loading, pl
 from mmcli.engines.backbone.transformers_backbone.conversations import Prompt, Reader
 from mmcli.engines.backbone.transformers_backbone.prompts import PLAIN_STOP
 from mmcli.engines.options import refuse_others
-from mmcli.errors import EngineError, InputError, MmcliError
+from mmcli.errors import EngineError, InputError
 from mmcli.stages import Image, Usage, Video
 from mmcli.threads import Channel, merge
 
@@ -233,13 +233,11 @@ class TransformersBackbone:
         try:
             return self._batch(conversations, options)
         except EngineError as error:
-            cause = error.__cause__
-            if len(conversations) == 1 or not isinstance(cause, Exception) or not torch_runtime.is_memory(cause):
+            if len(conversations) == 1 or not torch_runtime.is_memory(error.__cause__):
                 raise
         half = len(conversations) // 2
         self.fallbacks.append(f"{self._card.name}: {self.device} batch size {len(conversations)} -> {half} (memory)")
         _LOG.warning(self.fallbacks[-1])
-        self._held.clear()
         return self._together(conversations[:half], options) + self._together(conversations[half:], options)
 
     def _batch(self, conversations: list[Conversation], options: AnswerOptions) -> list[str]:
@@ -268,16 +266,13 @@ class TransformersBackbone:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """What the library raises as errors of ours."""
+        """What the library raises as errors of ours, after which nothing is held any more: memory may be what lacked."""
         try:
-            yield
-        except MmcliError:
+            with torch_runtime.while_running(self._card):
+                yield
+        except EngineError:
+            self._held.clear()
             raise
-        except Exception as error:
-            if torch_runtime.is_memory(error):
-                self._held.clear()
-                raise torch_runtime.lacking(self._card, error) from error
-            raise EngineError(f'model "{self._card.name}" failed: {torch_runtime.one_line(error)}') from error
 
 
 def _media_of(conversation: Conversation) -> tuple[int, int]:

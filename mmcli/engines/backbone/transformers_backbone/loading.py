@@ -18,7 +18,7 @@ from mmcli.engines import torch_runtime
 from mmcli.engines.answers import coordinates
 from mmcli.engines.backbone.transformers_backbone.families import FAMILIES, REMOTE, Family
 from mmcli.engines.options import BALANCED
-from mmcli.errors import ConfigError, MissingPackage, MmcliError, UsageError, did_you_mean
+from mmcli.errors import ConfigError, MissingPackage, UsageError, did_you_mean
 from mmcli.families import file_names, read_config
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def load(card: ModelCard, folder: Path, runtime: Runtime) -> Loaded:
     torch_runtime.check_weights(card, folder)
     torch_runtime.set_up(runtime)
     given = {"local_files_only": True, "trust_remote_code": trusted}
-    try:
+    with torch_runtime.while_loading(card, folder):
         processor = getattr(transformers, family.processor).from_pretrained(folder, **given)
         model, told = _model_class(family, config).from_pretrained(
             folder,
@@ -121,12 +121,6 @@ def load(card: ModelCard, folder: Path, runtime: Runtime) -> Loaded:
             **given,
         )
         torch_runtime.check_whole(card, folder, told, _EXPENDABLE)
-    except MmcliError:
-        raise
-    except Exception as error:
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(card, error) from error
-        raise torch_runtime.damaged(card, folder, torch_runtime.one_line(error)) from error
     if not runtime.quantize and runtime.device != BALANCED:
         model = model.to(device)
     return _ready(Loaded(card, family, model.eval(), processor))

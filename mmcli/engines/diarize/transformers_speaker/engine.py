@@ -12,7 +12,7 @@ from mmcli import store
 from mmcli.engines import torch_runtime
 from mmcli.engines.diarize.transformers_speaker.activity import Activity
 from mmcli.engines.diarize.transformers_speaker.embedding import Embeddings
-from mmcli.errors import ConfigError, EngineError, MmcliError
+from mmcli.errors import ConfigError
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
@@ -52,11 +52,9 @@ class TransformersDiarizer:
         torch_runtime.set_up(runtime)
         self._card = card
         auto = transformers.AutoProcessor if name == _SORTFORMER else transformers.AutoFeatureExtractor
-        processor, model = _load(card, folder, (auto, getattr(transformers, name)), dtype)
-        try:
+        with torch_runtime.while_loading(card, folder):
+            processor, model = _load(card, folder, (auto, getattr(transformers, name)), dtype)
             model = model.eval().to(device)
-        except Exception as error:
-            raise torch_runtime.lacking(card, error) from error
         self.rate = int(getattr(processor, "feature_extractor", processor).sampling_rate)
         if not 0 < self.rate <= _MAX_RATE:
             raise torch_runtime.damaged(card, folder, f"its sampling_rate is {self.rate}")
@@ -74,15 +72,8 @@ class TransformersDiarizer:
 
     def speakers(self, windows: Iterable[Window], options: DiarizeOptions) -> tuple[SpeakerTurn, ...]:
         """Turns in order of time. EngineError where the model fails or memory does not suffice."""
-        try:
-            with closing(closable(windows)) as source, torch.inference_mode():
-                return self._tell((window for window in source if len(window.audio.samples)), options)
-        except MmcliError:
-            raise
-        except Exception as error:
-            if torch_runtime.is_memory(error):
-                raise torch_runtime.lacking(self._card, error) from error
-            raise EngineError(f'model "{self._card.name}" failed: {torch_runtime.one_line(error)}') from error
+        with torch_runtime.while_running(self._card), closing(closable(windows)) as source, torch.inference_mode():
+            return self._tell((window for window in source if len(window.audio.samples)), options)
 
 
 def _threshold(card: ModelCard, *, allowed: bool) -> float | None:
@@ -102,14 +93,9 @@ def _threshold(card: ModelCard, *, allowed: bool) -> float | None:
 
 def _load(card: ModelCard, folder: Path, classes: tuple[Any, Any], dtype: torch.dtype | str) -> tuple[Any, Any]:
     given = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        processor = classes[0].from_pretrained(folder, **given)
-        model, told = classes[1].from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **given
-        )
-    except Exception as error:
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(card, error) from error
-        raise torch_runtime.damaged(card, folder, torch_runtime.one_line(error)) from error
+    processor = classes[0].from_pretrained(folder, **given)
+    model, told = classes[1].from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **given
+    )
     torch_runtime.check_whole(card, folder, told, _EXPENDABLE)
     return processor, model

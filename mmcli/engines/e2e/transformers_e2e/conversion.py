@@ -42,12 +42,10 @@ def more(loaded: Loaded) -> Mapping[str, Any]:
     card = replace(loaded.card, name=name, source=source, revision=revision, settings={})
     folder = store.locate(card)
     torch_runtime.check_weights(card, folder)
-    try:
+    with torch_runtime.while_loading(card, folder):
         vocoder = transformers.SpeechT5HifiGan.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=loaded.model.dtype
         )
-    except Exception as error:
-        raise torch_runtime.damaged(card, folder, torch_runtime.one_line(error)) from error
     if vocoder.config.model_in_dim != loaded.model.config.num_mel_bins:
         raise ConfigError(
             f'vocoder "{source}" takes {vocoder.config.model_in_dim} mel bands, and model "{loaded.card.name}" gives '

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from mmcli import store
-from mmcli.engines import torch_streams
+from mmcli.engines import torch_runtime, torch_streams
 from mmcli.engines.e2e.transformers_e2e import loading
 from mmcli.engines.e2e.transformers_e2e.chat import takes
 from mmcli.engines.e2e.transformers_e2e.families import FAMILIES, REMOTE
@@ -50,7 +50,7 @@ class TransformersSpeechModel:
         that it cannot take, EngineError where it fails.
         """
         self._check(conversation, options)
-        with self._loaded.translated():
+        with torch_runtime.while_running(self._loaded.card):
             events = closable(self._loaded.family.answer(self._loaded, conversation, options))
             with closing(events):
                 yield from events

@@ -18,7 +18,7 @@ import transformers
 from huggingface_hub import constants
 
 from mmcli.engines import torch_runtime
-from mmcli.errors import ConfigError, EngineError, MissingPackage, MmcliError, UsageError, did_you_mean
+from mmcli.errors import ConfigError, MissingPackage, UsageError, did_you_mean
 from mmcli.families import read_config
 from mmcli.threads import closable
 
@@ -75,18 +75,6 @@ class Loaded:
             samples = [block.samples for block in blocks]
         return np.concatenate(samples) if samples else np.zeros(0, np.float32)
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """What the library raises as errors of ours."""
-        try:
-            yield
-        except MmcliError:
-            raise
-        except Exception as error:
-            if torch_runtime.is_memory(error):
-                raise torch_runtime.lacking(self.card, error) from error
-            raise EngineError(f'model "{self.card.name}" failed: {torch_runtime.one_line(error)}') from error
-
 
 def load(card: ModelCard, folder: Path, runtime: Runtime, families: Mapping[str, Family], remote: Family) -> Loaded:
     """The model of a folder.
@@ -108,30 +96,23 @@ def load(card: ModelCard, folder: Path, runtime: Runtime, families: Mapping[str,
     torch_runtime.check_weights(card, folder)
     torch_runtime.set_up(runtime)
     given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
-    try:
-        with _offline():
-            processor = getattr(transformers, family.processor).from_pretrained(folder, **given)
-            if runtime.attention is not None:
-                given["attn_implementation"] = runtime.attention
-            cls = getattr(transformers, family.choose(card, folder) if family.choose is not None else family.model)
-            # Qwen2.5-Omni's own way of loading cannot tell what was missing; its voices are loaded in omni.py.
-            read = super(cls, cls).from_pretrained if hasattr(cls, "load_speakers") else cls.from_pretrained
-            model, told = read(
-                folder,
-                dtype=torch_runtime.sized_dtype(runtime, device, folder),
-                use_safetensors=True,
-                output_loading_info=True,
-                **given,
-            )
-            torch_runtime.check_whole(card, folder, told, _EXPENDABLE)
-            rate = _rate(processor)
-            model = model.eval().to(device)
-    except MmcliError:
-        raise
-    except Exception as error:
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(card, error) from error
-        raise torch_runtime.damaged(card, folder, torch_runtime.one_line(error)) from error
+    with torch_runtime.while_loading(card, folder), _offline():
+        processor = getattr(transformers, family.processor).from_pretrained(folder, **given)
+        if runtime.attention is not None:
+            given["attn_implementation"] = runtime.attention
+        cls = getattr(transformers, family.choose(card, folder) if family.choose is not None else family.model)
+        # Qwen2.5-Omni's own way of loading cannot tell what was missing; its voices are loaded in omni.py.
+        read = super(cls, cls).from_pretrained if hasattr(cls, "load_speakers") else cls.from_pretrained
+        model, told = read(
+            folder,
+            dtype=torch_runtime.sized_dtype(runtime, device, folder),
+            use_safetensors=True,
+            output_loading_info=True,
+            **given,
+        )
+        torch_runtime.check_whole(card, folder, told, _EXPENDABLE)
+        rate = _rate(processor)
+        model = model.eval().to(device)
     if not isinstance(rate, int) or not 0 < rate <= _MAX_RATE:
         raise torch_runtime.damaged(card, folder, f"its sampling_rate is {rate!r}")
     loaded = Loaded(card, family, folder, model, processor, device, rate)
@@ -150,10 +131,8 @@ def _offline() -> Iterator[None]:
 
 def tokenizer(loaded: Loaded) -> Mapping[str, Any]:
     """The tokenizer of a folder whose processor has none. EngineError where it is damaged."""
-    try:
+    with torch_runtime.while_loading(loaded.card, loaded.folder):
         return {"tokenizer": transformers.AutoTokenizer.from_pretrained(loaded.folder, local_files_only=True)}
-    except Exception as error:
-        raise torch_runtime.damaged(loaded.card, loaded.folder, torch_runtime.one_line(error)) from error
 
 
 def _rate(processor: Any) -> Any:

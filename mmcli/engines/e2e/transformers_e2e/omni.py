@@ -44,10 +44,8 @@ def choose(card: ModelCard, folder: Path) -> str:
 def more(loaded: Loaded) -> Mapping[str, Any]:
     """Its voices, for a model that speaks. EngineError where their file is damaged."""
     if getattr(loaded.model, "has_talker", False):
-        try:
+        with torch_runtime.while_loading(loaded.card, loaded.folder):
             loaded.model.load_speakers(str(loaded.folder / _VOICES))  # the library reads weights alone, no programs
-        except Exception as error:
-            raise torch_runtime.damaged(loaded.card, loaded.folder, torch_runtime.one_line(error)) from error
     return {}
 
 

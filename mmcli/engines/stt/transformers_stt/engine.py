@@ -18,7 +18,7 @@ from mmcli.engines.options import refuse_others
 from mmcli.engines.stt.transformers_stt import loading
 from mmcli.engines.stt.transformers_stt.families import FAMILIES
 from mmcli.engines.stt.transformers_stt.whisper import Whisper
-from mmcli.errors import EngineError, MmcliError, UsageError, did_you_mean
+from mmcli.errors import EngineError, UsageError, did_you_mean
 from mmcli.stages import Segment, Word
 from mmcli.threads import closable
 
@@ -121,19 +121,15 @@ class TransformersTranscriber:
         sounds = [_long_enough(window.audio.samples, self.rate) for window in batch]
         try:
             # Some families keep the state of a decoding in the model.
-            with self._lock, torch.inference_mode():
+            with torch_runtime.while_running(self._card), self._lock, torch.inference_mode():
                 if self._family.masked or len({len(sound) for sound in sounds}) == 1:
                     return begun(sounds)
                 return [found for sound in sounds for found in begun([sound])]
-        except MmcliError:
-            raise
-        except Exception as error:
-            reason = torch_runtime.one_line(error)
-            if not torch_runtime.is_memory(error):
-                raise EngineError(f'model "{self._card.name}" failed: {reason}') from error
-            if len(batch) == 1:
-                raise torch_runtime.lacking(self._card, error) from error
-            half = len(batch) // 2
+        except EngineError as error:
+            if error.__cause__ is None or len(batch) == 1 or not torch_runtime.is_memory(error.__cause__):
+                raise
+            reason = torch_runtime.one_line(error.__cause__)
+        half = len(batch) // 2
         self.fallbacks.append(f"{self._card.name}: {self.device} batch size {len(batch)} -> {half} ({reason})")
         _LOG.warning(self.fallbacks[-1])
         return self._hear(begun, batch[:half]) + self._hear(begun, batch[half:])

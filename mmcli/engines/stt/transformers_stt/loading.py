@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from mmcli.engines import torch_runtime
-from mmcli.errors import ConfigError, MissingPackage, MmcliError
+from mmcli.errors import ConfigError, MissingPackage
 from mmcli.families import read_config
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def load(card: ModelCard, folder: Path, family: Family, runtime: Runtime) -> Loa
     torch_runtime.check_weights(card, folder)
     torch_runtime.set_up(runtime)
     given = {"local_files_only": True, "trust_remote_code": False}
-    try:
+    with torch_runtime.while_loading(card, folder):
         processor = getattr(transformers, family.processor).from_pretrained(folder, **given)
         model, told = getattr(transformers, family.model).from_pretrained(
             folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **given
@@ -74,12 +74,6 @@ def load(card: ModelCard, folder: Path, family: Family, runtime: Runtime) -> Loa
         model = model.eval().to(device)
         rate = processor.feature_extractor.sampling_rate if hasattr(processor, "feature_extractor") else None
         rate = rate or processor.audio_processor.sampling_rate
-    except MmcliError:
-        raise
-    except Exception as error:
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(card, error) from error
-        raise torch_runtime.damaged(card, folder, torch_runtime.one_line(error)) from error
     if not isinstance(rate, int) or not 0 < rate <= _MAX_RATE:
         raise torch_runtime.damaged(card, folder, f"its sampling_rate is {rate!r}")
     return Loaded(card, model, processor, device, model.dtype, rate)

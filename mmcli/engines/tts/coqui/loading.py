@@ -20,7 +20,7 @@ from TTS.vocoder.models import setup_model as setup_vocoder
 
 from mmcli.engines import torch_runtime
 from mmcli.engines.tts.coqui import facts, phonemes
-from mmcli.errors import EngineError, MissingModel, MmcliError, UsageError
+from mmcli.errors import EngineError, MissingModel, UsageError
 from mmcli.families import file_names
 
 if TYPE_CHECKING:
@@ -118,19 +118,14 @@ def _convolve_short_too(layer: Conv1dBN, values: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def translated(card: ModelCard, folder: Path) -> Iterator[None]:
     """What the library raises while it loads, as one line."""
-    try:
-        yield
-    except MmcliError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise EngineError(
-            f'model "{card.name}": {folder} holds more than weights, which could run any program; it is refused',
-            "take it from a source that publishes weights alone",
-        ) from error
-    except Exception as error:
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(card, error) from error
-        raise facts.damaged(card, folder, torch_runtime.one_line(error)) from error
+    with torch_runtime.while_loading(card, folder):
+        try:
+            yield
+        except pickle.UnpicklingError as error:
+            raise EngineError(
+                f'model "{card.name}": {folder} holds more than weights, which could run any program; it is refused',
+                "take it from a source that publishes weights alone",
+            ) from error
 
 
 def _config(card: ModelCard, folder: Path) -> Any:

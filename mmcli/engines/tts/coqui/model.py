@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mmcli.engines import torch_runtime
 from mmcli.engines.options import refuse_others
+from mmcli.engines.torch_runtime import while_running
 from mmcli.engines.tts.coqui.pitch import check as check_pitch
-from mmcli.errors import EngineError, MmcliError, UsageError, did_you_mean
+from mmcli.errors import UsageError, did_you_mean
 from mmcli.stages import Voice
 from mmcli.text import has_words
 
@@ -63,7 +63,7 @@ class Model:
         if self._vectors is None:
             return
         self._check_voice(options)
-        with self._translated():
+        with while_running(self._card):
             self._vectors.check(options.speaker_wav)
 
     def _check_voice(self, options: SpeakOptions) -> None:
@@ -109,7 +109,7 @@ class Model:
         """What the model makes of a sentence, and the characters it had to leave out; None where no word is left."""
         language = self._language(options)
         tokenizer = self._model.tokenizer
-        with self._lock, self._translated(), torch.inference_mode():
+        with self._lock, while_running(self._card), torch.inference_mode():
             tokenizer.not_found_characters.clear()
             only = self._languages[0] if len(self._languages) == 1 else None
             ids = tokenizer.text_to_ids(text, language=language or only)
@@ -139,26 +139,6 @@ class Model:
             self._pitch.factor = pitch
         if hasattr(self._model, "length_scale"):
             self._model.length_scale = self._length_scale / speed
-
-    def _translated(self) -> Translated:
-        return Translated(self._card)
-
-
-class Translated:
-    """What the library raises while it speaks, as one line."""
-
-    def __init__(self, card: ModelCard) -> None:
-        self._card = card
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception) or isinstance(error, MmcliError):
-            return
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(self._card, error) from error
-        raise EngineError(f'model "{self._card.name}" failed: {torch_runtime.one_line(error)}') from error
 
 
 def _primary(tag: str) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from mmcli import store
+from mmcli.engines.torch_runtime import while_running
 from mmcli.engines.tts.coqui import facts, loading
-from mmcli.engines.tts.coqui.model import Translated
 from mmcli.errors import ConfigError
 from mmcli.stages import Audio
 
@@ -48,7 +48,7 @@ class CoquiVocoder:
     def vocode(self, mel: Mel) -> Audio:
         """Sound of about frames * hop samples. EngineError where the model fails."""
         frames = torch.from_numpy(mel.values)[None].to(self.device)
-        with self._lock, Translated(self._card), self._mode(), warnings.catch_warnings():
+        with self._lock, while_running(self._card), self._mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # WaveRNN's way with numpy
             samples = torch.as_tensor(self._model.inference(frames)).float().cpu().numpy().reshape(-1)
         return Audio(samples, self.facts.rate)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mmcli.engines.torch_runtime import while_running
 from mmcli.engines.tts.coqui.model import Model
 from mmcli.engines.tts.coqui.recordings import recording
 from mmcli.engines.tts.joined import limited, spoken
@@ -60,7 +61,7 @@ class Xtts(Model):
     def _stream(self, text: str, language: str, latents: Latents, speed: float) -> Iterator[Audio]:
         config = self._model.config
         rate = int(config.model_args.output_sample_rate)
-        with self._translated():
+        with while_running(self._card):
             chunks = self._model.inference_stream(
                 text,
                 language,
@@ -78,7 +79,7 @@ class Xtts(Model):
                     yield Audio(limited(chunk), rate)
 
     def _next(self, chunks: Iterator[torch.Tensor]) -> Any:
-        with self._lock, self._translated():
+        with self._lock, while_running(self._card):
             chunk = next(chunks, None)
             return None if chunk is None else chunk.float().cpu().numpy()
 
@@ -93,7 +94,7 @@ class Xtts(Model):
         ]
         if config.sound_norm_refs:
             recordings = [clip * (0.75 / clip.abs().max().clamp(min=1e-5)) for clip in recordings]
-        with self._lock, self._translated(), torch.inference_mode():
+        with self._lock, while_running(self._card), torch.inference_mode():
             timbres = [self._model.get_speaker_embedding(clip, _REFERENCE_RATE) for clip in recordings]
             speech = self._model.get_gpt_cond_latents(
                 torch.cat(recordings, dim=-1).to(self.device),

@@ -16,7 +16,7 @@ import transformers
 
 from mmcli import store
 from mmcli.engines import torch_runtime
-from mmcli.errors import ConfigError, EngineError, MissingModel, MmcliError, UsageError, did_you_mean
+from mmcli.errors import ConfigError, MissingModel, UsageError, did_you_mean
 from mmcli.families import CONFIG
 
 if TYPE_CHECKING:
@@ -95,14 +95,8 @@ def precise(runtime: Runtime) -> torch.dtype | str:
 def load(source: Source, runtime: Runtime, make: Callable[[Source], T]) -> T:
     """What `make` loads; what the libraries raise is translated."""
     torch_runtime.set_up(runtime)
-    try:
+    with torch_runtime.while_loading(source.card, source.folder):
         return make(source)
-    except MmcliError:
-        raise
-    except Exception as error:
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(source.card, error) from error
-        raise torch_runtime.damaged(source.card, source.folder, torch_runtime.one_line(error)) from error
 
 
 # ---------------------------------------------------------------- in use
@@ -128,17 +122,10 @@ def drawing(card: ModelCard, device: torch.device, lock: threading.Lock, seed: i
 
     torch has one generator for all, and some families keep the state of a use in the model.
     """
-    try:
-        with lock, torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
-            torch.manual_seed(seed)
-            yield
-    except MmcliError:
-        raise
-    except Exception as error:
-        if torch_runtime.is_memory(error):
-            raise torch_runtime.lacking(card, error) from error
-        why = torch_runtime.one_line(error)
-        raise EngineError(f'model "{card.name}" failed to say "{text[:40]}": {why}') from error
+    apart = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with torch_runtime.while_running(card, f'failed to say "{text[:40]}"'), lock, apart, torch.inference_mode():
+        torch.manual_seed(seed)
+        yield
 
 
 def choose_voice(
