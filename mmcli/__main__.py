@@ -30,9 +30,9 @@ def main() -> None:
 
 
 def _left_behind() -> bool:
-    """Whether a stage is still at work that nobody waits for any more."""
+    """Whether a stage is still at work that nobody waits for any more; `--help` never loads what would tell."""
     threads = sys.modules.get("mmcli.threads")
-    return threads is not None and any(thread.name == threads.NAME for thread in threads.threading.enumerate())
+    return threads is not None and threads.left_behind()
 
 
 if __name__ == "__main__":

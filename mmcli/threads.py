@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-NAME = "stage"
-"""Of the threads that are started here."""
-
 T = TypeVar("T")
 R = TypeVar("R")
 
+_NAME = "stage"
 _POLL_S = 0.1
 # A stage inside a long native call cannot be interrupted; its thread is a daemon and is left behind after this long. Where it is
 # still there at the program's end, __main__.py leaves without waiting.
@@ -74,6 +72,11 @@ class _End:
     error: BaseException | None
 
 
+def left_behind() -> bool:
+    """Whether a stage is still at work that nobody waits for any more."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
+
+
 def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None = None) -> Generator[T, None, None]:
     """Run each source in a thread of its own and yield what they give as it comes.
 
@@ -96,7 +99,7 @@ def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None
                 close()
         items.send(_End(error))
 
-    threads = [threading.Thread(target=run, args=(source,), name=NAME, daemon=True) for source in sources]
+    threads = [threading.Thread(target=run, args=(source,), name=_NAME, daemon=True) for source in sources]
     for thread in threads:
         thread.start()
     running = len(threads)

@@ -155,8 +155,8 @@ Workers = Annotated[
     int | None,
     _option(
         "--workers",
-        "Files, or windows of one that none has to wait for, recognised side by side, the threads shared out "
-        "[0: as many as that gains from].",
+        "Files, or windows of one that none has to wait for, that Whisper recognises side by side, the threads shared "
+        "out [0: as many as that gains from].",
         _COMPUTING,
         min=0,
     ),

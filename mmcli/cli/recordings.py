@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import ExitStack
+from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -106,9 +106,7 @@ class Run:
 
     def close(self) -> None:
         """Stop hearing, and let go of what is kept for a restart."""
-        with ExitStack() as stack:
-            if self._kept is not None:
-                stack.enter_context(self._kept)
+        with self._kept or nullcontext():
             self._events.close()
 
     def provenance(self) -> dict[str, Any]:
