@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,31 +10,20 @@ from typing import Any
 import pytest
 import soundfile
 
-from tests.micro.measure import MODEL
-
-# espeak's breath noise goes on from what the process spoke before; a process of its own always sounds the same.
-_SPEAK = """
-import json, sys
-import soundfile
 from tests.micro.clips import RATE
-from tests.micro.measure import single
-
-files = {}
-for number, made in enumerate(single(seed=123, takes=2)):
-    (_, clip), *_ = made.spoken
-    path = f"{sys.argv[1]}/{number:02}.wav"
-    soundfile.write(path, made.samples, RATE)
-    files[path] = (clip.text, clip.language)
-print(json.dumps(files))
-"""
+from tests.micro.measure import MODEL, drawn, single
 
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
     """Files with one sentence each -> its text and language."""
-    command = [sys.executable, "-c", _SPEAK, str(tmp_path_factory.mktemp("spoken"))]
-    out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
-    return {file: (text, language) for file, (text, language) in json.loads(out).items()}
+    folder = tmp_path_factory.mktemp("spoken")
+    files = {}
+    for number, made in enumerate(drawn(single, seed=123, takes=2)):
+        (_, clip), *_ = made.spoken
+        soundfile.write(folder / f"{number:02}.wav", made.samples, RATE)
+        files[str(folder / f"{number:02}.wav")] = clip.text, clip.language
+    return files
 
 
 @pytest.mark.parametrize("more", [[], ["--windowing", "sequential"], ["--beam-size", "1", "--word-timestamps"]])

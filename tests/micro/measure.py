@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from faster_whisper import WhisperModel
 from tests.micro.clips import SENTENCES, Clip, Scene, engine, noise, say, scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MODEL = Path(__file__).parent / "whisper"
 WAYS: dict[str, dict[str, Any]] = {
@@ -98,6 +100,16 @@ def silences(seed: int, count: int) -> Iterator[Scene]:
         yield Scene(samples * np.float32(10 ** rng.uniform(-5, -1)), ())
 
 
+def drawn(scenes: Callable[[int, int], Iterator[Scene]], seed: int, takes: int) -> list[Scene]:
+    """The scenes as a new process draws them: espeak's breath goes on from what a process spoke before."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        return fresh.submit(_listed, scenes, seed, takes).result()
+
+
+def _listed(scenes: Callable[[int, int], Iterator[Scene]], seed: int, takes: int) -> list[Scene]:
+    return list(scenes(seed, takes))
+
+
 def _clips(rng: np.random.Generator, takes: int) -> list[Clip]:
     speaker = engine()
     return [
@@ -111,9 +123,9 @@ def _clips(rng: np.random.Generator, takes: int) -> list[Clip]:
 def main(folder: Path) -> None:
     model = load(folder)
     sets = {
-        "one sentence": list(single(1001, 10)),
-        "two sentences": list(pairs(1002, 5)),
-        "silence": list(silences(1003, 40)),
+        "one sentence": drawn(single, 1001, 10),
+        "two sentences": drawn(pairs, 1002, 5),
+        "silence": drawn(silences, 1003, 40),
     }
     for name, scenes in sets.items():
         for way, options in WAYS.items():
