@@ -264,8 +264,7 @@ class _Reader:
     def _mono(self, frame: Any, voices: list[int]) -> NDArray[np.float32]:
         samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
         mono = samples[:, voices[0]] if len(voices) == 1 else samples[:, voices].mean(axis=1)
-        clipped: NDArray[np.float32] = np.clip(np.nan_to_num(mono, nan=0.0), -1.0, 1.0)
-        return clipped
+        return cast("NDArray[np.float32]", mono)
 
     def _voices(self, layout: Any) -> list[int]:
         """Which channels, from 0, are mixed: the chosen one, or all but the subwoofer's, which holds no speech."""
@@ -276,18 +275,22 @@ class _Reader:
 
 
 def _seconds_long(pieces: Iterable[Audio]) -> Iterator[Audio]:
-    """The same sound in blocks of about a second."""
+    """The same sound in blocks of about a second, every sample a number from -1 to 1."""
     held: list[NDArray[np.float32]] = []
     rate = count = 0
+
+    def block() -> Audio:
+        return Audio(np.clip(np.nan_to_num(np.concatenate(held), nan=0.0), -1.0, 1.0), rate)
+
     for piece in pieces:
         if held and (piece.rate != rate or count >= rate):
-            yield Audio(np.concatenate(held), rate)
+            yield block()
             held, count = [], 0
         rate = piece.rate
         held.append(piece.samples)
         count += len(piece.samples)
     if held:
-        yield Audio(np.concatenate(held), rate)
+        yield block()
 
 
 def silence(seconds: float, rate: int) -> Iterator[Audio]:
