@@ -1,13 +1,14 @@
 """Whisper models of the published sizes without their weights: the computing is theirs, the text is fixed.
 
-Weights are random, but for the decoder's positions: each points at the token that is to come there. So every program
-decodes the same tokens at the same cost whatever it hears, without falling back to a higher temperature, and knows when to stop.
-Prompts move positions, so the text before must not be handed on (--condition-on-previous-text no).
+Weights are random, but for a table in the decoder's last layer: each token of the text tells the one that follows. So every
+program decodes the same tokens at the same cost whatever it hears and was told before, without falling back to a higher
+temperature, and knows when to stop.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import islice, pairwise
 from pathlib import Path
 
 import torch
@@ -31,8 +32,9 @@ last north south east west house street city river road school water table windo
 voice story question answer morning evening night summer winter spring January April August October year month week day hour
 minute mother father brother sister friend child teacher doctor king queen horse dog cat bird fish tree flower stone fire
 """
-_CONTROLS = 3
-"""Positions before the first token of an answer: start of transcript, language, task."""
+_BEAM = 5
+_STEEP = 20.0
+"""How sharply a token is told from others."""
 
 
 def build(size: str, words: int, folder: Path) -> Path:
@@ -85,24 +87,45 @@ def _model(size: str, words: int, tokenizer: Tokenizer) -> WhisperForConditional
     )
     model.generation_config._from_model_config = False
     with torch.no_grad():
-        vectors = model.model.decoder.embed_tokens.weight
-        vectors.normal_(0, 0.05)
-        positions = model.model.decoder.embed_positions.weight
-        for position, token in _tokens(words, tokenizer).items():
-            positions[position] = 80 * vectors[token] / vectors[token].norm()
+        vectors = model.model.decoder.embed_tokens.weight.normal_(0, 1)
+        model.model.decoder.embed_positions.weight.zero_()
+        last = model.model.decoder.layers[-1]
+        told = _following(words, tokenizer)
+        for token, others in _twins(set(told.values()), tokenizer).items():
+            for rank, other in enumerate(others, 1):
+                vectors[other] = (1 - 0.01 * rank) * vectors[token]
+        for row, (token, following) in enumerate(told.items()):
+            last.fc1.weight[row] = _STEEP * vectors[token] / width
+            last.fc1.bias[row] = -_STEEP / 2
+            last.fc2.weight[:, row] = _STEEP * vectors[following]
+        last.fc2.bias[:] = 2 * vectors[number("<|endoftext|>")]
     return model
 
 
-def _tokens(words: int, tokenizer: Tokenizer) -> dict[int, int]:
-    """Which token follows each position."""
+def _following(words: int, tokenizer: Tokenizer) -> dict[int, int]:
+    """Which token follows each; after others comes the end."""
     number = tokenizer.token_to_id
     known = [number("Ġ" + word) for word in _TEXT.split()]
     text = [token for token in known if token is not None][:words]
     if len(text) < words:
         raise RuntimeError(f"only {len(text)} words are one token each")
     row = [number("<|0.00|>"), *text, number("<|29.00|>"), number("<|endoftext|>")]
-    told = {0: number("<|en|>"), **{_CONTROLS - 1 + step: token for step, token in enumerate(row)}}
-    return told | dict.fromkeys(range(max(told) + 1, 448), row[-1])
+    controls = {"<|startoftranscript|>": "<|en|>", "<|transcribe|>": "<|0.00|>"}
+    told = {number(name): number(following) for name, following in controls.items()}
+    return {**told, number("<|notimestamps|>"): text[0], **dict(pairwise(row))}
+
+
+def _twins(tokens: set[int], tokenizer: Tokenizer) -> dict[int, list[int]]:
+    """Those that are nearly as likely as a word or a time: a beam of five goes on through them, and all of it ends together."""
+    first = tokenizer.token_to_id("<|0.00|>")
+    spare = iter(sorted(number for name, number in tokenizer.get_vocab().items() if re.fullmatch("Ġ[a-z]{5,}", name)))
+    twins = {}
+    for token in sorted(tokens):
+        if token >= first:
+            twins[token] = list(range(token + 1, token + 1 + _BEAM))
+        elif token < tokenizer.token_to_id("<|endoftext|>"):
+            twins[token] = list(islice((number for number in spare if number not in tokens), _BEAM))
+    return twins
 
 
 def _as_openai(model: WhisperForConditionalGeneration) -> dict[str, object]:

@@ -8,6 +8,7 @@ beside this Python: `pip install whisper-ctranslate2 openai-whisper`; the second
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib.metadata
 import os
 import signal
@@ -27,6 +28,12 @@ from sized_whisper import build
 BIN = Path(sys.executable).parent
 PACKAGES = ("mmcli", "whisper-ctranslate2", "faster-whisper", "ctranslate2", "openai-whisper", "torch")
 CASES = (("tiny", "float32"), ("base", "int8"))
+WAYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "": ((), ()),
+    ", no text before": (("--no-condition-on-previous-text",), ("--condition_on_previous_text", "False")),
+    ", batched": (("--batched",), ("--batched", "True")),
+}
+"""Flags of mmcli and of the peer: by default each window is told the text before it."""
 MOST_MB_EVERY_S = 0.2
 
 
@@ -90,26 +97,24 @@ def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
         time.sleep(MOST_MB_EVERY_S)
 
 
-def commands(model: Path, compute: str, threads: int, files: list[Path], *, batched: bool) -> dict[str, list[str]]:
-    """The same work for each program; openai-whisper has neither int8 nor batches."""
+def commands(model: Path, compute: str, threads: int, files: list[Path], way: str = "") -> dict[str, list[str]]:
+    """The same work for each program, in one of WAYS; openai-whisper has neither int8 nor batches."""
     names = list(map(str, files))
     shared = ["--threads", str(threads), "--device", "cpu"]
     made = {
         "mmcli": [
             *(str(BIN / "python"), "-m", "mmcli", "transcribe", *names, "-m", str(model / "ctranslate2"), *shared),
-            *("--compute-type", compute, "--no-condition-on-previous-text", "-f", "srt", "-o", "."),
-            *(["--batched"] if batched else []),
+            *("--compute-type", compute, "-f", "srt", "-o", ".", *WAYS[way][0]),
         ],
         "whisper-ctranslate2": [
             *(str(BIN / "whisper-ctranslate2"), *names, "--model_directory", str(model / "ctranslate2"), *shared),
-            *("--compute_type", compute, "--condition_on_previous_text", "False", "-f", "srt", "-o", "."),
-            *(["--batched", "True"] if batched else []),
+            *("--compute_type", compute, "-f", "srt", "-o", ".", *WAYS[way][1]),
         ],
     }
-    if compute == "float32" and not batched:
+    if compute == "float32" and not way:
         made["openai-whisper"] = [
             *(str(BIN / "whisper"), *names, "--model", str(next(model.glob("*.pt"))), *shared, "--fp16", "False"),
-            *("--beam_size", "5", "--condition_on_previous_text", "False", "-f", "srt", "-o", "."),
+            *("--beam_size", "5", "-f", "srt", "-o", "."),
         ]
     return {name: command for name, command in made.items() if Path(command[0]).exists()}
 
@@ -142,7 +147,7 @@ def short_files(folder: Path, count: int, seconds: float) -> list[Path]:
 
 def long_file(model: Path, threads: int, file: Path) -> None:
     """Memory over a long file, and when its first subtitle is there."""
-    made = commands(model, "int8", threads, [file], batched=False)
+    made = commands(model, "int8", threads, [file])
     # On standard output mmcli writes while it hears; the peer prints its lines as they come.
     ours = [part for part in made["mmcli"] if part not in ("-o", ".")]
     with tempfile.TemporaryDirectory() as out:
@@ -168,23 +173,23 @@ def main() -> None:
     for package in PACKAGES:
         print(f"{package} {importlib.metadata.version(package)}", end=", ")
     print(f"{asked.threads} threads\n")
+    compileall.compile_dir(ROOT / "mmcli", quiet=1)  # as the peers are since they were installed
     print(f"{'':<34} {'':<20} {'wall s':>8} {'cpu s':>8} {'peak MB':>8} {'cues':>5} {'/peer':>6} {'cpu':>6}")
     with tempfile.TemporaryDirectory() as folder:
         if asked.only in (None, "long"):
             file = Path(folder) / "long.wav"
             make(file, asked.minutes / 60, pause_s=0.5)
             for size, compute in CASES:
-                for batched in (False, True):
-                    title = f"{asked.minutes:g} min, {size} {compute}{', batched' if batched else ''}"
-                    model = build(size, 75, asked.cache)
-                    made = commands(model, compute, asked.threads, [file], batched=batched)
+                for way in WAYS:
+                    title = f"{asked.minutes:g} min, {size} {compute}{way}"
+                    made = commands(build(size, 75, asked.cache), compute, asked.threads, [file], way)
                     made.pop(asked.without, None)
                     beside(title, made, asked.repeats)
         if asked.only in (None, "short"):
             files = short_files(Path(folder), asked.files, 5.0)
             for size, compute in CASES:
                 # Each file is one window: there is nothing for batches to join.
-                made = commands(build(size, 13, asked.cache), compute, asked.threads, files, batched=False)
+                made = commands(build(size, 13, asked.cache), compute, asked.threads, files)
                 made.pop(asked.without, None)
                 beside(f"{asked.files} files, {size} {compute}", made, asked.repeats)
         if asked.only in (None, "memory"):
