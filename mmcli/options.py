@@ -103,6 +103,8 @@ class Runtime:
     """On the CPU, in all; 0 lets the engine decide."""
     workers: int = 1
     """What an engine that can works on side by side, such as windows of a recording; 0 lets the engine decide."""
+    ahead: bool = False
+    """With one worker: whether an engine may prepare meanwhile what comes next, and load while that is made ready."""
     quantize: str | None = None
     """int8 | int4: weights are made smaller while they load."""
     attention: str | None = None

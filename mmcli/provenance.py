@@ -21,8 +21,9 @@ SCHEMA = 1
 def of_pipeline(pipeline: str, cards: Mapping[str, ModelCard], options: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, models and options, as every result for machines carries them; all of it fits into JSON."""
     given = {role: dataclasses.asdict(value) for role, value in options.items()}
-    # How many things are done side by side makes no other result.
-    telling = {role: {name: fields[name] for name in fields if name != "workers"} for role, fields in given.items()}
+    # What is done side by side makes no other result.
+    silent = ("workers", "ahead")
+    telling = {role: {name: fields[name] for name in fields if name not in silent} for role, fields in given.items()}
     digest = hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
     return {
         "schema": SCHEMA,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -116,8 +118,23 @@ def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None
         items.stop()
         if stop is not None:
             stop()
+        limit = time.monotonic() + _JOIN_S
         for thread in threads:
-            thread.join(_JOIN_S)
+            thread.join(max(0.0, limit - time.monotonic()))
+
+
+def later(work: Callable[[], R]) -> Future[R]:
+    """What `work` makes, in a thread from now on."""
+    made: Future[R] = Future()
+
+    def run() -> None:
+        try:
+            made.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised to whoever asks
+            made.set_exception(error)
+
+    threading.Thread(target=run, name=_NAME, daemon=True).start()
+    return made
 
 
 def ahead(items: Iterable[T], size: int) -> Generator[T, None, None]:

@@ -238,14 +238,16 @@ def runtime(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_workers(spec: PipelineSpec, *, alone: bool) -> PipelineSpec:
-    """The pipeline for one file `alone` or several: where nothing waits for another, the engine may share out its threads."""
+    """The pipeline for one file `alone` or several: the engine may share out its threads over what need not wait."""
     from mmcli.catalogue import make_options
 
     if "workers" in spec.options.get("runtime", {}):
         return spec
     hearing: TranscribeOptions = make_options("stt", spec.options.get("stt", {}), spec.origins)
-    serial = hearing.windowing == "sequential" or (hearing.condition_on_previous_text and not hearing.batched)
-    return spec.with_options("runtime", {"workers": 1 if alone and serial else 0}, "flag")
+    whole = hearing.windowing == "sequential"
+    one_by_one = alone and (whole or hearing.batched or hearing.condition_on_previous_text)
+    shared = {"workers": 1, "ahead": not whole} if one_by_one else {"workers": 0}
+    return spec.with_options("runtime", shared, "flag")
 
 
 # A hundred temperatures in turn are more than ever helped a text.

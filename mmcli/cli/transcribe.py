@@ -160,7 +160,7 @@ def transcribe(
     cascade = _cascade(context.params, output, formats, alone=len(heard) == 1) if heard else None
     targets = _targets(names, formats, output_dir)
     failures: list[MmcliError] = []
-    count = 1 if cascade is None or cascade.workers == 1 else _FILES_A_WORKER * cascade.workers
+    count = _FILES_A_WORKER * cascade.workers if cascade is not None and len(heard) > 1 and cascade.workers > 1 else 1
 
     def open_one(file: str) -> Run | Former:
         if file in former or cascade is None:

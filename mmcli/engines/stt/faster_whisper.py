@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from mmcli.engines.stt.whisper_conversion import converted
 from mmcli.engines.stt.whisper_settings import check, library_options, sequential_options
 from mmcli.engines.stt.whisper_windows import at_once, groups, segment_of, within
 from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError
-from mmcli.threads import closable, side_by_side
+from mmcli.threads import ahead, later, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -51,7 +51,8 @@ class FasterWhisper:
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """Loads the weights; `fallbacks` says what had to be given up for that, and later for decoding.
 
-        ConfigError for a setting, as there are none; else what `whisper_loading.load` and `converted` raise.
+        ConfigError for a setting, as there are none; else what `whisper_loading.load` and `converted` raise. With
+        `runtime.ahead` they go on loading while speech is already looked for, and the first use raises that.
         """
         for key in card.settings:
             raise ConfigError(
@@ -63,12 +64,19 @@ class FasterWhisper:
         self._lock = threading.Lock()
         place = loading.first_place(runtime)
         self._folder = converted(card.name, store.locate(card))
-        self._loaded = self._load(place)
+        self._place = place
+        """Where it is, or will be once it is loaded."""
+        self._loading = later(lambda: self._load(place))
+        self._now: Loaded | None = None if runtime.ahead else self._loading.result()
+
+    @property
+    def _loaded(self) -> Loaded:
+        return self._now or self._loading.result()
 
     @property
     def device(self) -> str:
         """cpu, or cuda:N."""
-        return self._loaded.place.device
+        return self._place.device
 
     @property
     def workers(self) -> int:
@@ -87,13 +95,14 @@ class FasterWhisper:
         step down to.
         """
         check(options)
-        language = self._known_language(options)
-        self._check_tokens(options)
-        before = _Before(self._encode(options.initial_prompt), options)
-        if carried is not None:
-            before.tokens, before.begun = list(carried["tokens"]), True
-            language = language if options.multilingual else carried["language"]
-        with closing(closable(windows)) as source:
+        # Speech is looked for while the weights still load, or the language is found out.
+        with closing(ahead(windows, max(1, options.batch_size // 2) if options.batched else 1)) as source:
+            language = self._known_language(options)
+            self._check_tokens(options)
+            before = _Before(self._encode(options.initial_prompt), options)
+            if carried is not None:
+                before.tokens, before.begun = list(carried["tokens"]), True
+                language = language if options.multilingual else carried["language"]
             if options.windowing == "sequential":
                 heard = self._sequential(source, language, before, options)
             else:
@@ -108,6 +117,14 @@ class FasterWhisper:
         self, windows: Iterable[tuple[Window, str]], before: _Before, options: TranscribeOptions
     ) -> Generator[Segment, None, None]:
         given = library_options(options)
+        # What is told the text before has to wait for it.
+        count = 1 if options.condition_on_previous_text else self.workers
+
+        def encode(told: tuple[Window, str]) -> tuple[Window, str]:
+            # What is lacking here is lacking at its decoding too, which steps down.
+            with suppress(RuntimeError, MemoryError, ValueError):
+                self._loaded.model.encode_ahead(told[0].audio.samples)
+            return told
 
         def decode(job: tuple[int, tuple[Window, str]]) -> tuple[Window, dict[str, Any], list[Segment]]:
             number, (window, language) = job
@@ -119,9 +136,9 @@ class FasterWhisper:
             told.end()
             return window, told.carried(language), heard
 
-        # What is told the text before has to wait for it.
-        count = 1 if options.condition_on_previous_text else self.workers
-        with closing(side_by_side(decode, enumerate(windows), count)) as decoded:
+        early = self._loaded.ahead if count == 1 else 0
+        encoded = side_by_side(encode, windows, early) if early else windows
+        with closing(side_by_side(decode, enumerate(encoded), count)) as decoded:
             for window, carried, segments in decoded:
                 yield from segments
                 window.done(window.end, carried)
@@ -147,8 +164,8 @@ class FasterWhisper:
                 left = left[size:]
             return group, language, [segment for segment in heard if segment.text.strip()]
 
-        shared = groups(windows, options.batch_size, self.workers)
-        with closing(side_by_side(decode, shared, self.workers)) as decoded:
+        count = max(self.workers, self._loaded.ahead)
+        with closing(side_by_side(decode, groups(windows, options.batch_size, count), count)) as decoded:
             for group, language, segments in decoded:
                 yield from segments
                 group[-1].done(group[-1].end, {"language": language, "tokens": []})
@@ -233,9 +250,7 @@ class FasterWhisper:
     def _detect(self, windows: list[Window], options: TranscribeOptions) -> str:
         while True:
             loaded = self._loaded
-            extract = loaded.model.feature_extractor
-            # Without the frame that is over, as it is decoded afterwards: then it is encoded once for both.
-            features = [loading.pad_or_trim(extract(window.audio.samples)[:, :-1]) for window in windows]
+            features = [loaded.model.spectrogram(window.audio.samples) for window in windows]
             try:
                 language, _, _ = loaded.model.detect_language(
                     features=np.concatenate(features, axis=1),
@@ -262,6 +277,7 @@ class FasterWhisper:
 
     def _load(self, place: loading.Place) -> Loaded:
         while True:
+            self._place = place
             try:
                 return loading.load(self._name, self._folder, place, self._runtime)
             except (RuntimeError, MemoryError) as error:
@@ -288,9 +304,9 @@ class FasterWhisper:
                 return
             place = self._next(failed.place, error, batch)
             if replace(place, batch=None) == replace(failed.place, batch=None):
-                self._loaded = replace(failed, place=place)
+                self._now = replace(failed, place=place)
             else:
-                self._loaded = self._load(place)
+                self._now = self._load(place)
 
 
 class _Before:

@@ -9,6 +9,8 @@ import json
 import os
 import re
 import threading
+from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +23,23 @@ import faster_whisper
 import numpy as np
 from faster_whisper.audio import pad_or_trim
 from faster_whisper.tokenizer import _LANGUAGE_CODES
+from threadpoolctl import threadpool_limits
 
 from mmcli.engines.options import BALANCED, check_runtime
 from mmcli.errors import EngineError, MissingModel, MissingPackage, MmcliError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from mmcli.options import Runtime
 
-__all__ = ["LANGUAGES", "RATE", "BatchedInferencePipeline", "Loaded", "Place", "load", "pad_or_trim"]
+# After a spectrogram numpy's threads would spin for a while beside the model's.
+threadpool_limits(1, user_api="blas")
+
+__all__ = ["LANGUAGES", "RATE", "BatchedInferencePipeline", "Loaded", "Place", "load"]
 
 BatchedInferencePipeline = faster_whisper.BatchedInferencePipeline
 RATE = 16000
@@ -65,37 +74,69 @@ class Loaded:
     place: Place
     workers: int = 1
     """Windows that it decodes side by side with gain."""
+    ahead: int = 0
+    """Windows that it encodes with gain while the one before them is decoded."""
 
 
 class _Model(faster_whisper.WhisperModel):  # type: ignore[misc]
-    """Keeps what it encoded to tell the language until that is decoded: for a short file half the work."""
+    """Keeps what it encoded ahead, or to tell the language, until that is decoded."""
 
-    def __init__(self, *args: Any, workers: int, **given: Any) -> None:
-        super().__init__(*args, num_workers=workers, **given)
-        # Of as many recordings as are usually in hand for so many workers. Replaced whole, as others read it meanwhile: what one
-        # of them may lose by that is encoded again.
-        self._most = 2 * workers
-        self._kept: tuple[tuple[Any, Any], ...] = ()
+    def __init__(self, *args: Any, most: int, **given: Any) -> None:
+        """`most` of them are kept."""
+        super().__init__(*args, **given)
+        self._kept: deque[tuple[Any, Any]] = deque(maxlen=most)
+        self._lock = threading.Lock()
         self._use = threading.local()
 
-    def detect_language(self, *args: Any, **given: Any) -> Any:
-        self._use.detects = True
-        try:
-            return super().detect_language(*args, **given)
-        finally:
-            self._use.detects = False
+    def spectrogram(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [mels, 3000] as the library makes it of a window: padded, without the frame that is over."""
+        features: NDArray[np.float32] = pad_or_trim(self.feature_extractor(samples)[:, :-1])
+        return features
 
-    def encode(self, features: Any) -> Any:
+    def encode_ahead(self, samples: NDArray[np.float32]) -> None:
+        """Encode a window that is decoded later."""
+        with self._keeping():
+            self.encode(self.spectrogram(samples))
+
+    def detect_language(self, *args: Any, **given: Any) -> Any:
+        with self._keeping():
+            return super().detect_language(*args, **given)
+
+    def encode(self, features: NDArray[np.float32]) -> Any:
         features = features if features.ndim == 3 else features[None]
-        detects = getattr(self._use, "detects", False)
-        for kept in () if detects else self._kept:
-            if np.array_equal(kept[0], features):
-                self._kept = tuple(other for other in self._kept if other is not kept)
-                return kept[1]
-        encoded = super().encode(features)
-        if detects:
-            self._kept = (*self._kept, (features, encoded))[-self._most :]
+        # numpy puts rows together on the CPU alone, and knows no bfloat16.
+        apart = self.model.device == "cpu" and "float16" not in self.model.compute_type
+        kept = [self._taken(row) for row in features] if apart or len(features) == 1 else [None]
+        if all(row is None for row in kept):
+            encoded = super().encode(features)
+        elif len(kept) == 1:
+            encoded = kept[0]
+        else:
+            left = [number for number, row in enumerate(kept) if row is None]
+            made = iter(np.asarray(super().encode(features[left]))) if left else iter(())
+            rows = [next(made) if row is None else np.asarray(row)[0] for row in kept]
+            encoded = ctranslate2.StorageView.from_array(np.stack(rows))
+        if getattr(self._use, "keeps", False):
+            with self._lock:
+                self._kept.append((features[0], encoded))
         return encoded
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        self._use.keeps = True
+        try:
+            yield
+        finally:
+            self._use.keeps = False
+
+    def _taken(self, features: NDArray[np.float32]) -> Any:
+        """What was kept of these features, which is then kept no more; None where nothing was."""
+        with self._lock:
+            for index, (kept, encoded) in enumerate(self._kept):
+                if np.array_equal(kept, features):
+                    del self._kept[index]
+                    return encoded
+        return None
 
 
 def first_place(runtime: Runtime) -> Place:
@@ -176,13 +217,21 @@ def one_line(error: BaseException) -> str:
 # ---------------------------------------------------------------- loading
 
 
-def _shares(device: str, runtime: Runtime) -> tuple[int, int]:
-    """How many windows are decoded side by side, and the threads of each: two with one thread each outrun one with two."""
-    cores = len(os.sched_getaffinity(0))
-    workers = runtime.workers or (min(_MAX_WORKERS, runtime.threads or cores) if device == "cpu" else 1)
-    if workers == 1:
-        return 1, runtime.threads or min(_MAX_THREADS, cores)
-    return workers, max(1, min(_MAX_THREADS, (runtime.threads or cores) // workers))
+def _shares(place: Place, runtime: Runtime) -> tuple[int, int, dict[str, int]]:
+    """How many windows are decoded side by side, how many encoded ahead, and what the library is told of that.
+
+    Two windows with one thread each outrun one with two. Where they have to wait for each other, that holds for int8 alone,
+    whose decoder gains nothing from a second thread.
+    """
+    most = runtime.threads or len(os.sched_getaffinity(0))
+    shared = min(_MAX_WORKERS, most) if place.device == "cpu" else 1
+    workers = runtime.workers or shared
+    quick = place.compute_type == "auto" or place.compute_type.startswith("int8")
+    ahead = shared if runtime.ahead and workers == 1 and shared > 1 and quick else 0
+    parts = max(workers, ahead)
+    threads = min(_MAX_THREADS, most // parts) if parts > 1 else runtime.threads or min(_MAX_THREADS, most)
+    given = {"num_workers": workers + ahead, "cpu_threads": max(1, threads), "most": 2 * workers + 4 * ahead}
+    return workers, ahead, given
 
 
 def load(name: str, folder: Path, place: Place, runtime: Runtime) -> Loaded:
@@ -192,16 +241,15 @@ def load(name: str, folder: Path, place: Place, runtime: Runtime) -> Loaded:
     """
     _check_folder(name, folder)
     device, _, index = place.device.partition(":")
-    workers, threads = _shares(device, runtime)
+    workers, ahead, shares = _shares(place, runtime)
     try:
         model = _Model(
             str(folder),
             device=device,
             device_index=int(index or 0),
             compute_type=place.compute_type,
-            cpu_threads=threads,
-            workers=workers,
             local_files_only=True,
+            **shares,
         )
         _check_model(name, folder, model)
     except MmcliError:
@@ -215,7 +263,7 @@ def load(name: str, folder: Path, place: Place, runtime: Runtime) -> Loaded:
         if is_lack(error, place):
             raise
         raise _damaged(name, folder, one_line(error)) from error
-    return Loaded(model, Place(place.device, model.model.compute_type, place.batch), workers)
+    return Loaded(model, Place(place.device, model.model.compute_type, place.batch), workers, ahead)
 
 
 def _damaged(name: str, folder: Path, why: str) -> EngineError:

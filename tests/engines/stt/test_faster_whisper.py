@@ -195,6 +195,40 @@ def test_times_stay_within_the_window(whisper: Any, clips: list[np.ndarray]) -> 
             assert all(segment.start - 0.6 <= word.start <= word.end <= segment.end + 0.6 for word in segment.words)
 
 
+def test_what_is_encoded_ahead_is_heard_the_same_and_encoded_once(
+    whisper_folder: Path, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = faster_whisper.WhisperModel.encode
+    encoded: list[int] = []
+
+    def counted(model: Any, features: np.ndarray) -> Any:
+        encoded.append(len(features))
+        return encode(model, features)
+
+    monkeypatch.setattr(faster_whisper.WhisperModel, "encode", counted)
+    windows = _windows([clip[: 6 * 16000] for clip in clips] * 2)
+    eight = dataclasses.replace(EXACT, compute_type="int8")
+    told, counts = [], []
+    for runtime in (eight, dataclasses.replace(eight, ahead=True)):
+        loaded = engines.load(_card(whisper_folder), runtime)
+        told.append([_told(segment)[:4] for segment in _hear(loaded, windows, language=None)])
+        counts.append(sum(encoded))
+        encoded.clear()
+    assert told[0] == told[1]
+    assert counts[0] == counts[1] >= len(windows)
+    _hear(loaded, windows, language=None, batched=True)
+    assert sum(encoded) == len(windows)
+
+
+def test_weights_that_still_load_may_turn_out_to_be_damaged(whisper_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(whisper_folder, tmp_path / "damaged")
+    weights = tmp_path / "damaged" / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    early = engines.load(_card(tmp_path / "damaged"), dataclasses.replace(EXACT, ahead=True))
+    with pytest.raises(EngineError, match="no Whisper model that can be used"):
+        _hear(early, _windows([np.zeros(16000, np.float32)]))
+
+
 # One window, or batch, is decoded while the next waits, one more is fetched, and the reader looks at what came before.
 @pytest.mark.parametrize("options, most", [({}, 6), ({"batched": True, "batch_size": 3}, 18)])
 def test_sound_that_was_heard_is_not_kept(
