@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +17,7 @@ from mmcli.errors import ConfigError, EngineError, MissingModel, MissingPackage,
 from mmcli.families import CONFIG, file_names, read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from mmcli.catalogue import ModelCard
@@ -156,30 +156,24 @@ def check_whole(card: ModelCard, folder: Path, told: dict[str, Any], expendable:
         raise damaged(card, folder, f"{len(lost)} of its tensors are missing or of the wrong shape, as {lost[0]}")
 
 
-@contextmanager
-def while_loading(card: ModelCard, folder: Path) -> Iterator[None]:
+def while_loading(card: ModelCard, folder: Path) -> AbstractContextManager[None]:
     """What the libraries raise meanwhile as EngineError: the folder is damaged, or the model does not fit into memory."""
-    try:
-        yield
-    except MmcliError:
-        raise
-    except Exception as error:
-        if is_memory(error):
-            raise lacking(card, error) from error
-        raise damaged(card, folder, one_line(error)) from error
+    return _translated(card, lambda why: damaged(card, folder, why))
+
+
+def while_running(card: ModelCard, failed: str = "failed") -> AbstractContextManager[None]:
+    """What the libraries raise meanwhile as EngineError, whose cause it is: that the model failed, or that memory lacks."""
+    return _translated(card, lambda why: EngineError(f'model "{card.name}" {failed}: {why}'))
 
 
 @contextmanager
-def while_running(card: ModelCard, failed: str = "failed") -> Iterator[None]:
-    """What the libraries raise meanwhile as EngineError, whose cause it is: that the model failed, or that memory lacks."""
+def _translated(card: ModelCard, failure: Callable[[str], EngineError]) -> Iterator[None]:
     try:
         yield
     except MmcliError:
         raise
     except Exception as error:
-        if is_memory(error):
-            raise lacking(card, error) from error
-        raise EngineError(f'model "{card.name}" {failed}: {one_line(error)}') from error
+        raise (lacking(card, error) if is_memory(error) else failure(one_line(error))) from error
 
 
 def damaged(card: ModelCard, folder: Path, why: str) -> EngineError:
