@@ -5,12 +5,13 @@ Nothing here reaches for the network: what faster-whisper would fetch has to be 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 
 # After a spectrogram numpy's threads would spin for a while beside the model's.
 threadpool_limits(1, user_api="blas")
+
+# The scores of attention are tens of megabytes, taken and given back for every layer; the system would give their pages anew each
+# time. So what is freed is kept, and in one place, as the places of threads are too small. glibc's mallopt(3), where it is glibc.
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+with suppress(AttributeError, TypeError):
+    for setting, value in ((_TRIM_THRESHOLD, 1 << 30), (_MMAP_MAX, 0), (_ARENA_MAX, 1)):
+        ctypes.CDLL(None).mallopt(setting, value)
 
 __all__ = ["LANGUAGES", "RATE", "BatchedInferencePipeline", "Loaded", "Place", "load"]
 
