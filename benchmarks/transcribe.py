@@ -130,7 +130,7 @@ def beside(title: str, made: dict[str, list[str]], repeats: int) -> None:
     peer = min((one for name, one in best.items() if name != "mmcli"), key=lambda one: one.wall)
     for name, one in best.items():
         told = f"{one.wall:>8.1f} {one.cpu:>8.1f} {one.peak_mb:>8.0f} {one.cues:>5}"
-        print(f"{title:<34} {name:<20} {told} {one.wall / peer.wall:>6.2f} {one.cpu / peer.cpu:>6.2f}", flush=True)
+        print(f"{title:<36} {name:<20} {told} {one.wall / peer.wall:>6.2f} {one.cpu / peer.cpu:>6.2f}", flush=True)
 
 
 def short_files(folder: Path, count: int, seconds: float) -> list[Path]:
@@ -153,9 +153,9 @@ def long_file(model: Path, threads: int, file: Path) -> None:
     with tempfile.TemporaryDirectory() as out:
         peer = run(made["whisper-ctranslate2"], Path(out), until_first=True)
         mine = run(ours, Path(out))
-    print(f"{'':<34} {'':<20} {'peak MB':>8} {'first s':>8}")
+    print(f"{'':<36} {'':<20} {'peak MB':>8} {'first s':>8}")
     for name, one in {"mmcli, the whole file": mine, "whisper-ctranslate2 *": peer}.items():
-        print(f"{'long file, tiny int8':<34} {name:<24} {one.peak_mb:>8.0f} {one.first:>8.1f}")
+        print(f"{'long file, tiny int8':<36} {name:<24} {one.peak_mb:>8.0f} {one.first:>8.1f}")
     print(f"* stopped at its first line; memory: {mine.peak_mb / peer.peak_mb:.2f} of its own", flush=True)
 
 
@@ -174,7 +174,7 @@ def main() -> None:
         print(f"{package} {importlib.metadata.version(package)}", end=", ")
     print(f"{asked.threads} threads\n")
     compileall.compile_dir(ROOT / "mmcli", quiet=1)  # as the peers are since they were installed
-    print(f"{'':<34} {'':<20} {'wall s':>8} {'cpu s':>8} {'peak MB':>8} {'cues':>5} {'/peer':>6} {'cpu':>6}")
+    print(f"{'':<36} {'':<20} {'wall s':>8} {'cpu s':>8} {'peak MB':>8} {'cues':>5} {'/peer':>6} {'cpu':>6}")
     with tempfile.TemporaryDirectory() as folder:
         if asked.only in (None, "long"):
             file = Path(folder) / "long.wav"
