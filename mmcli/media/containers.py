@@ -14,8 +14,6 @@ from mmcli.media.files import is_stream
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Bytes in a packet of a WAV file. By itself libav takes 4096 at most, as a pipe has to, whose sound is due when it is there.
-_WAV_PACKET = "8192"
 # Damaged places that a demuxer reports one after the other without any packet between them.
 _MAX_ERRORS = 100
 
@@ -43,8 +41,6 @@ def opened(
     """
     # A playlist must not name other files or addresses to open.
     safe = {"protocol_whitelist": "none", **(options or {})}
-    if not is_stream(stream):
-        safe["max_size"] = _WAV_PACKET
     with stream:
         try:
             container: Any = av.open(_Bytes(stream), format=form, options=safe, metadata_errors="replace")
