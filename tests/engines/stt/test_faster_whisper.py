@@ -435,7 +435,7 @@ def test_where_cuda_fails_auto_goes_on_with_the_cpu_and_says_so(
         engines.load(_card(whisper_folder), Runtime(device="cuda"))
 
 
-_SCARCE = """
+_BEGUN = """
 import resource, sys
 import numpy as np
 from mmcli import engines
@@ -446,6 +446,11 @@ from mmcli.stages import Audio, Window
 card = ModelCard("whisper", "stt", "faster-whisper", "path:" + sys.argv[1])
 stt = engines.load(card, Runtime(device="cpu", compute_type="float32", threads=1))
 sound = np.random.default_rng(0).normal(0, 0.05, 16000 * 10).astype(np.float32)
+"""
+
+_SCARCE = (
+    _BEGUN
+    + """
 windows = [Window(Audio(sound, 16000), 10.0 * number) for number in range(48)]
 options = dict(language="en", temperature=(0.0,), batched=True, max_new_tokens=3)
 few = list(stt.transcribe(iter(windows[:2]), TranscribeOptions(**options, batch_size=2)))
@@ -456,6 +461,7 @@ assert [(s.text, s.start) for s in heard[: len(few)]] == [(s.text, s.start) for 
 assert sorted({round(s.start // 10) for s in heard}) == list(range(48)), heard
 print("\\n".join(stt.fallbacks))
 """
+)
 
 
 def test_where_memory_lacks_batches_are_halved_and_nothing_is_lost(whisper_folder: Path) -> None:
@@ -468,23 +474,16 @@ def test_where_memory_lacks_batches_are_halved_and_nothing_is_lost(whisper_folde
     assert steps[0].startswith("whisper: cpu batch size 48 -> 24 (")
 
 
-_AGAIN = """
-import resource, sys
-import numpy as np
-from mmcli import engines
-from mmcli.catalogue import ModelCard
-from mmcli.options import Runtime, TranscribeOptions
-from mmcli.stages import Audio, Window
-
-card = ModelCard("whisper", "stt", "faster-whisper", "path:" + sys.argv[1])
-stt = engines.load(card, Runtime(device="cpu", compute_type="float32", threads=2))
-sound = np.random.default_rng(0).normal(0, 0.05, 16000 * 10).astype(np.float32)
+_AGAIN = (
+    _BEGUN
+    + """
 options = TranscribeOptions(language="en", temperature=(0.0,), batched=True, max_new_tokens=3, batch_size=8)
 for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     list(stt.transcribe([Window(Audio(sound, 16000), 10.0 * number) for number in range(8)], options))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the memory of glibc alone is settled")
