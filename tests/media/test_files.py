@@ -23,6 +23,14 @@ def refused(path: str | Path) -> str:
     return str(caught.value)
 
 
+def read_from(redirect: str, before: str = "") -> str:
+    """What a program that reads its standard input prints, error messages included, where a shell redirects it."""
+    code = "from mmcli.media.files import open_input\nwith open_input('-') as s: print(s.read())"
+    line = f'{before} "{sys.executable}" -c "{code}" {redirect}'
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("bad", ["\x1b[2J", "\n", "\x07", "\x9b31m", "\u202e", "\u2066", "\u2028", "\udcff"])
 def test_a_name_shown_holds_nothing_that_moves_the_terminal(bad: str) -> None:
     shown = display_name(f"a{bad}b")
@@ -54,12 +62,17 @@ def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "ring").symlink_to("ring")
     assert "is a folder" in refused(tmp_path)
     assert "is empty" in refused(tmp_path / "empty")
-    assert "is empty" in refused("/dev/null")
     assert "a part of its path is a file" in refused(tmp_path / "empty" / "a.wav")
     assert "cannot be read" in refused(tmp_path / "ring")
     assert "cannot be read" in refused("a\0b")
     assert "cannot be read" in refused(tmp_path / ("x" * 300))
     assert "\x1b" not in refused(tmp_path / "\x1b[31m.wav")
+
+
+@pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="the null device of this machine is a file")
+def test_a_device_without_data_is_empty() -> None:
+    assert "is empty" in refused(os.devnull)
+    assert "standard input: is empty" in read_from(f"<{os.devnull}")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -94,21 +107,12 @@ def test_a_fifo_whose_writer_is_slow_is_waited_for(tmp_path: Path, monkeypatch: 
     thread.join()
 
 
-def test_standard_input_is_read_and_an_empty_or_closed_one_refused() -> None:
-    code = "from mmcli.media.files import open_input\nwith open_input('-') as s: print(s.read())"
-
-    def run(redirect: str) -> str:
-        done = subprocess.run(
-            ["sh", "-c", f'exec "{sys.executable}" -c "{code}" {redirect}'], capture_output=True, text=True, check=False
-        )
-        return done.stdout + done.stderr
-
-    assert (
-        "b'hello'"
-        in subprocess.run([sys.executable, "-c", code], input=b"hello", capture_output=True, check=True).stdout.decode()
-    )
-    assert "standard input: is empty" in run("</dev/null")
-    assert "standard input: is closed" in run("<&-")
+def test_standard_input_is_read_and_an_empty_or_closed_one_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert read_from("", before="printf hello |") == "b'hello'\n"
+    assert "standard input: is empty" in read_from("", before=": |")
+    assert "standard input: is empty" in read_from(f"<{tmp_path}/empty")
+    assert "standard input: is closed" in read_from("<&-")
 
 
 def test_a_limit_holds_for_files_and_for_streams(tmp_path: Path, piped) -> None:
