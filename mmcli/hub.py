@@ -66,8 +66,6 @@ class Hub:
     """The hub, asked with one token: the given one, else HF_TOKEN or that of `hf auth login`."""
 
     def __init__(self, token: str | None = None) -> None:
-        # Without this the library also fetches a list of programs, to tell the hub which one it runs in.
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         import huggingface_hub.constants
         import huggingface_hub.utils
 

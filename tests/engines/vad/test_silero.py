@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -109,6 +110,19 @@ def test_neither_faster_whisper_nor_ctranslate2_is_imported() -> None:
         "assert not {'faster_whisper', 'ctranslate2', 'torch', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_runtime_keeps_no_record_for_its_makers(tmp_path: Path) -> None:
+    # Where these are set, it would keep none in any case.
+    told_not_to = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")
+    env = {name: value for name, value in os.environ.items() if name not in told_not_to}
+    program = (
+        "from mmcli.catalogue import read_catalogue\nfrom mmcli.engines.vad.silero import Silero\n"
+        "Silero(read_catalogue().model('silero'))"
+    )
+    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=env)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sound_of_another_rate_is_refused(silero: Silero) -> None:
