@@ -176,15 +176,17 @@ def _spoken_by(segment: Segment, speaker: str) -> Segment:
 
 def _part(segment: Segment, written: Sequence[Word], first: int, last: int, speaker: str) -> Segment:
     """The words `first` to `last` of a segment, as they are written in it, said by one speaker."""
-    words = segment.words[first:last]
-    if words == segment.words:
+    if last - first == len(written):
         return _spoken_by(segment, speaker)
+    words = (segment.words if len(segment.words) == len(written) else written)[first:last]
     part = dataclasses.replace(
         segment,
         start=segment.start if first == 0 else words[0].start,
         end=segment.end if last == len(written) else words[-1].end,
         text="".join(word.text for word in written[first:last]),
-        words=words,
+        words=tuple(words),
+        # The tokens are those of the whole; what tells of their decoding is true of each part.
+        decoding=segment.decoding and dataclasses.replace(segment.decoding, tokens=()),
     )
     return _spoken_by(part, speaker)
 

@@ -13,7 +13,7 @@ from mmcli import engines, speakers
 from mmcli.catalogue import read_catalogue
 from mmcli.errors import InputError, UsageError
 from mmcli.options import DiarizeOptions, TranscribeOptions, VadOptions
-from mmcli.stages import Audio, AudioSource, Segment, SpeakerTurn, Window, Word
+from mmcli.stages import Audio, AudioSource, Decoding, Segment, SpeakerTurn, Window, Word
 
 RATE = 16000
 
@@ -84,6 +84,14 @@ def test_a_segment_is_cut_between_words_where_the_speaker_changes(apart: str) ->
     assert (second.start, second.end, second.text.strip(), second.speaker) == (2.0, 4.1, "three four", "SPEAKER_01")
     assert [word.speaker for part in (first, second) for word in part.words] == ["SPEAKER_00"] * 2 + ["SPEAKER_01"] * 2
     assert first.language == second.language == "en"
+
+
+def test_the_parts_of_a_segment_share_its_decoding_but_not_its_tokens() -> None:
+    decoding = Decoding((5, 6), 0, 0.2, -0.4, 1.25, 0.01)
+    whole = Segment(0, 4, " one two three four", words("one", "two", "three", "four", apart=" "), "en", None, decoding)
+    parts = by_voice([whole], TURNS)
+    assert len(parts) > 1
+    assert {part.decoding for part in parts} == {dataclasses.replace(decoding, tokens=())}
 
 
 def test_a_segment_of_one_speaker_stays_as_it_is() -> None:

@@ -36,8 +36,8 @@ class Transcript:
 
     @property
     def has_words(self) -> bool:
-        """Whether all that was said has word times."""
-        return all(segment.words or not segment.text.strip() for segment in self.segments)
+        """Whether anything said has word times; aligners leave out segments. Nothing said needs none."""
+        return not self.segments or any(segment.words for segment in self.segments)
 
     @property
     def has_speakers(self) -> bool:
@@ -51,7 +51,9 @@ def is_transcript(path: str | Path) -> bool:
 
 
 def read_transcript(path: str | Path, language: str | None = None) -> Transcript:
-    """A transcript that was written before; `language` is for one that does not tell its own.
+    """A transcript that was written before, and perhaps corrected: a segment whose text was deleted is not in it.
+
+    `language` is for one that does not tell its own.
 
     InputError: no JSON, no transcript, times or texts that are none, more than 64 MB.
     """
@@ -65,8 +67,9 @@ def read_transcript(path: str | Path, language: str | None = None) -> Transcript
         raise InputError(source, f"begins as JSON and is none ({reason[:100]})", _MEND) from error
     given = rest.get("language")
     language = given if _is_language(given) else language
-    segments = tuple(_segment(entry, language, f"{source}: segment {n}") for n, entry in enumerate(entries, 1))
-    return Transcript(source, segments, _plain(rest.get("provenance")))
+    segments = (_segment(entry, language, f"{source}: segment {n}") for n, entry in enumerate(entries, 1))
+    said = tuple(segment for segment in segments if segment.text.strip())
+    return Transcript(source, said, _plain(rest.get("provenance")))
 
 
 def _plain(provenance: Any) -> Mapping[str, Any]:

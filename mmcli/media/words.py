@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from mmcli.media.files import display_name
 from mmcli.stages import Word
-from mmcli.text import gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BREAKS = re.compile(r"[ \t]*(?:\r\n?|[\n\v\f\x85\u2028\u2029])\s*")
 _OPENING_GAP = re.compile(r"^\S*")
+# Of one segment; comparing takes up to the square of it. Half a minute of speech has a hundred.
+_MOST_WORDS = 1000
 
 
 def safe(text: str) -> str:
@@ -32,16 +34,15 @@ def speaker_prefix(segment: Segment) -> str:
 def spaced(segment: Segment) -> tuple[Word, ...]:
     """The words, each with the space and punctuation that it has in the text: joined they are the segment.
 
-    Whisper's words have them already. Those of other engines are looked up in the text, without regard to case, or
-    stand for what is written between spaces where that is as many; else the language decides about spaces. A segment
-    without words is one word.
+    Whisper's words have them already. Those of other engines, and of a text that was corrected afterwards, are looked up in
+    the text without regard to case; where they do not stand there, what is written between spaces has the times of
+    the words that it stands for. A segment without words is one word, as is one whose text cannot be told by its words.
     """
     words = segment.words
-    if not words:
-        return (Word(segment.text, segment.start, segment.end),)
-    if "".join(word.text for word in words) == segment.text or any(word.text[:1].isspace() for word in words):
+    if words and "".join(word.text for word in words).strip() == segment.text.strip():
         return words
-    return tuple(_found(segment) or _as_written(segment) or _set_apart(segment))
+    found = _found(segment) or list(_aligned(segment)) if words else []
+    return tuple(found) or (Word(segment.text, segment.start, segment.end),)
 
 
 def _found(segment: Segment) -> list[Word]:
@@ -72,17 +73,24 @@ def _tail(between: str) -> int:
     return match.end() if match is not None else 0
 
 
-def _as_written(segment: Segment) -> list[Word]:
-    """What is written between spaces, for words that are spelled otherwise, such as numbers; none where it is not as many."""
-    written = segment.text.split()
-    if len(written) != len(segment.words):
-        return []
-    return [replace(word, text=f" {text}") for word, text in zip(segment.words, written, strict=True)]
+def _aligned(segment: Segment) -> Iterator[Word]:
+    """What is written between spaces, with the times of the words in its place, which it shares where they are not as many."""
+    words, written = segment.words, segment.text.split()
+    if max(len(words), len(written)) > _MOST_WORDS:
+        return
+    pairs = SequenceMatcher(None, [_letters(word.text) for word in words], list(map(_letters, written)), autojunk=False)
+    for _, first, last, begin, end in pairs.get_opcodes():
+        texts = [f" {text}" for text in written[begin:end]]
+        if len(texts) == last - first:
+            yield from (replace(word, text=text) for word, text in zip(words[first:last], texts, strict=True))
+            continue
+        # Something was added (no words), or is spelled in more or fewer words; then they share the time.
+        start = words[first].start if first < last else words[first - 1].end if first else segment.start
+        stop = words[last - 1].end if first < last else words[last].start if last < len(words) else segment.end
+        step = max(stop - start, 0.0) / max(len(texts), 1)
+        for number, text in enumerate(texts):
+            yield Word(text, start + number * step, start + (number + 1) * step)
 
 
-def _set_apart(segment: Segment) -> Iterator[Word]:
-    before = ""
-    for word in segment.words:
-        plain = word.text.strip()
-        yield replace(word, text=gap(before, plain, segment.language) + plain)
-        before = plain or before
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))

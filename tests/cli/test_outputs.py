@@ -172,7 +172,8 @@ def test_there_are_no_colours_where_they_are_not_wanted(tmp_path: Path, mmcli: R
 
 def test_a_long_line_is_not_broken_and_no_text_steers_the_terminal(tmp_path: Path) -> None:
     words = [{"word": f" [red]w{n}\x1b[2J", "start": n, "end": n + 1, "probability": 0.5} for n in range(40)]
-    put(tmp_path, "long.json", {"segments": [{"start": 0, "end": 40, "text": "x", "words": words}]})
+    said = "".join(str(word["word"]) for word in words)
+    put(tmp_path, "long.json", {"segments": [{"start": 0, "end": 40, "text": said, "words": words}]})
     text = _in_a_terminal(tmp_path, "long.json", "--print-colors")
     assert text.count("\n") == 1
     assert text.count("[red]w") == 40

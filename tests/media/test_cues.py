@@ -13,6 +13,7 @@ import pytest
 from mmcli.media.cues import Shape, cues
 from mmcli.media.sentences import by_sentence
 from mmcli.media.subtitles import render
+from mmcli.media.words import spaced
 from mmcli.stages import Segment, Word
 from tests.media.transcripts import as_the_peer_has_them, drawn
 
@@ -98,10 +99,23 @@ def test_words_without_spaces_of_their_own_get_those_of_the_text() -> None:
     assert [text for *_, text in cues([segment], Shape(max_words_per_line=2))] == ["HELLO? There.", "YOU?"]
     segment = Segment(0, 3, "5 £ 3", words, "en")
     assert [text for *_, text in cues([segment], Shape(max_words_per_line=2))] == ["5 £", "3"]
-    segment = Segment(0, 3, "something else", words, "en")
-    assert [text for *_, text in cues([segment], Shape())] == ["hello there you"]
-    segment = Segment(0, 3, "別的", (Word("今天", 0, 1), Word("很好", 1, 2)), "zh")
-    assert [text for *_, text in cues([segment], Shape())] == ["今天很好"]
+
+
+def test_a_corrected_text_is_shown_with_the_times_of_what_it_replaces() -> None:
+    words = (Word(" Hello", 0, 1, 0.9), Word(" from", 1, 2, 0.8), Word(" Berlin.", 2, 4, 0.7))
+
+    def shown(text: str, language: str = "en") -> list[tuple[float, float, str]]:
+        return list(cues([Segment(0, 5, text, words, language)], Shape(max_words_per_line=1)))
+
+    assert shown("Hello from Munich!") == [(0, 1, "Hello"), (1, 2, "from"), (2, 4, "Munich!")]
+    assert shown("Hello from New York.") == [(0, 1, "Hello"), (1, 2, "from"), (2, 3, "New"), (3, 4, "York.")]
+    assert shown("from Berlin.") == [(1, 2, "from"), (2, 4, "Berlin.")]
+    assert shown("Oh hello from Berlin")[:2] == [(0, 0, "Oh"), (0, 1, "hello")]
+    assert shown("Hello from Munich. Bye!")[2:] == [(2, 3, "Munich."), (3, 4, "Bye!")]
+    assert shown("別的", "zh") == [(0, 4, "別的")]
+    assert [word.probability for word in spaced(Segment(0, 5, "Hello to Berlin.", words))] == [0.9, 0.8, 0.7]
+    many = tuple(Word(f" {n}", n, n + 1) for n in range(5000))
+    assert len(list(cues([Segment(0, 5000, "x " * 5000, many)], Shape()))) == 1
 
 
 def test_the_speaker_stands_once_before_a_segment_and_a_new_one_begins_a_cue() -> None:
@@ -120,7 +134,8 @@ def test_no_word_can_fake_a_cue() -> None:
         Word(" --", 2, 3),
         Word(">", 3, 4),
     )
-    text = "".join(render("srt", [Segment(0, 4, "", words)], dict, Shape(highlight_words=True)))
+    said = "".join(word.text for word in words)
+    text = "".join(render("srt", [Segment(0, 4, said, words)], dict, Shape(highlight_words=True)))
     assert text.count("-->") == 4
     assert "\x1b" not in text
     assert all(len(block.split("\n")) == 3 for block in text.strip().split("\n\n"))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mmcli.errors import InputError
+from mmcli.media.sentences import by_sentence
 from mmcli.media.subtitles import render
 from mmcli.media.transcripts import is_transcript, read_transcript
 from mmcli.stages import Decoding, Segment, Word
@@ -76,7 +77,21 @@ def test_that_of_whisperx_is_read_with_times_for_what_was_not_aligned(tmp_path: 
 def test_a_transcript_without_word_times_says_so(tmp_path: Path) -> None:
     entry = {"start": 0, "end": 1, "text": "Hi", "words": None}
     assert not read_transcript(written(tmp_path, {"segments": [entry]})).has_words
+    timed = {**entry, "words": [{"word": "Hi", "start": 0, "end": 1}]}
+    assert read_transcript(written(tmp_path, {"segments": [entry, timed]})).has_words
     assert read_transcript(written(tmp_path, {"segments": []})).has_words
+
+
+def test_what_was_corrected_and_deleted_in_a_transcript_is_so_in_every_output(tmp_path: Path) -> None:
+    words = [Word(" Hello", 0.0, 1.0), Word(" Berlin.", 1.0, 2.0)]
+    heard = [Segment(0.0, 2.0, " Hello Berlin.", tuple(words), "en"), Segment(2.0, 4.0, " Hello Berlin.", tuple(words))]
+    entries = json.loads("".join(render("json", heard, dict)))["segments"]
+    entries[0]["text"], entries[1]["text"] = " Hello Munich.", " "
+    segments = read_transcript(written(tmp_path, {"segments": entries})).segments
+    for form in ("txt", "srt", "vtt", "tsv", "lrc", "aud"):
+        text = "".join(render(form, segments, dict))
+        assert (text.count("Hello Munich."), text.count("Berlin")) == (1, 0)
+    assert [segment.text for segment in by_sentence(segments)] == ["Hello Munich."]
 
 
 SEGMENT = {"start": 0.0, "end": 1.0, "text": "Hi"}
