@@ -8,6 +8,7 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    _open_what_is_closed()
     if hasattr(sys.stdout, "reconfigure"):
         # A character that the terminal's encoding lacks, or half of one in a file name, is not worth a lost transcript.
         sys.stdout.reconfigure(errors="replace")
@@ -27,6 +28,20 @@ def main() -> None:
         # Threads inside native calls would otherwise hold the process until they return, or end it with a crash.
         os._exit(code)
     sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Where standard output or error was closed, as a service may do, nobody reads what is written there.
+
+    Their descriptors would else go to the next file that is opened, and messages of libraries into it.
+    """
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for as long as it runs
 
 
 def _left_behind() -> bool:

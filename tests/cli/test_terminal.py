@@ -54,6 +54,19 @@ def test_ctrl_c_while_speech_is_being_recognised(tmp_path: Path, data: Path) -> 
     assert not list(tmp_path.rglob("*.txt"))
 
 
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lose_no_file_and_get_nothing_into_one(tmp_path: Path, speech: Path, redirect: str) -> None:
+    command = f"{' '.join(MMCLI)} transcribe {speech} -p fake -f srt -o out {redirect}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert (tmp_path / "out" / "bursts.srt").read_text().startswith("1\n00:00:")
+    assert ("mmcli: " in ended.stderr) == ("2>" not in redirect)
+    ended = subprocess.run(
+        ["sh", "-c", f"{' '.join(MMCLI)} models list {redirect}"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5])
 def test_an_interrupt_at_any_moment_leaves_no_trace(delay: float, red: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "mmcli", "ask", "what is written here?", "-a", str(red)]
