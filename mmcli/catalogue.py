@@ -218,7 +218,9 @@ def make_options(role: str, given: Mapping[str, Any], origins: Mapping[str, str]
         where = f"{origins.get(f'options.{role}.{key}', 'option')}: {role} option"
         if key not in fields:
             raise ConfigError(f'{where} "{key}" is unknown', did_you_mean(key, fields) or f"known: {', '.join(fields)}")
-        values[key] = _option(value, fields[key], f"{where} {key}")
+        # As an option that is not given, but also over one that a configuration gives.
+        chosen = None if key == "language" and value == "auto" else value
+        values[key] = _option(chosen, fields[key], f"{where} {key}")
     return cls(**values)
 
 

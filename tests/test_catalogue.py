@@ -125,6 +125,10 @@ def test_a_flag_comes_last(tmp_path: Path) -> None:
     mine = _config(tmp_path, "[pipelines.embedded.options.tts]\nspeed = 2\n")
     spec = read_catalogue(mine).pipeline("embedded").with_options("tts", {"speed": 0.5, "voice": None}, "flag")
     assert make_options("tts", spec.options["tts"], spec.origins) == SpeakOptions(speed=0.5)
+    spec = spec.with_options("stt", {"language": "de"}, "file")
+    assert make_options("stt", spec.options["stt"], spec.origins).language == "de"
+    spec = spec.with_options("stt", {"language": "auto"}, "flag").with_options("stt", {"language": None}, "flag")
+    assert make_options("stt", spec.options["stt"], spec.origins).language is None
     assert spec.origins["options.tts.speed"] == "flag"
 
 

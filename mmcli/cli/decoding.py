@@ -221,8 +221,6 @@ def hearing(flags: Mapping[str, Any]) -> dict[str, Any]:
     given["clip_timestamps"] = _numbers("--clip", flags["clip_timestamps"], _time)
     if given["clip_timestamps"] == ():
         raise UsageError("--clip names no time", "as in --clip 1:30,2:00")
-    if given["language"] == "auto":
-        given["language"] = None
     return given
 
 
