@@ -50,7 +50,9 @@ class Checkpoint:
         self.fallbacks: tuple[str, ...] = ()
         """What the recogniser of an earlier run had to give up."""
         self._carried: Mapping[str, Any] | None = None
-        self._whole, self._empty = False, True
+        self.is_empty = True
+        """Whether there is nothing to go on from."""
+        self._whole = False
         self._file: IO[bytes] | None = file
         self._path, self._name = path, name
         self._pending: list[Segment] = []
@@ -61,7 +63,7 @@ class Checkpoint:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            if self._empty:
+            if self.is_empty:
                 self.remove()
             self._file.close()
 
@@ -120,7 +122,7 @@ class Checkpoint:
             return
         try:
             _append(self._file, _line(step))
-            self._empty = False
+            self.is_empty = False
             if time.monotonic() - self._synced > _SYNC_S:
                 os.fdatasync(self._file.fileno())
                 self._synced = time.monotonic()
@@ -153,7 +155,7 @@ class Checkpoint:
         if not lines:
             _append(self._file, head)
         self._file.seek(0, os.SEEK_END)
-        self._empty = not steps
+        self.is_empty = not steps
         for step in steps:
             self.segments += step["segments"]
             self.seconds = step.get("seconds", self.seconds)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcli import ui
 from mmcli.cli import shaping, speakers
-from mmcli.errors import InputError, MmcliError
+from mmcli.errors import InputError, MmcliError, UsageError
 from mmcli.threads import ahead, side_by_side
 
 if TYPE_CHECKING:
@@ -21,6 +21,30 @@ if TYPE_CHECKING:
 
 _SEGMENTS_AHEAD = 10_000
 """So many are held of a file whose turn to be written has not come."""
+
+
+# Flags that ask for another hearing; the others say how to write, or where and how fast to hear.
+_OF_HEARING = (
+    *("channel", "vad_threshold", "vad_min_speech_duration_ms", "vad_max_speech_duration_s"),
+    *("vad_min_silence_duration_ms", "vad_speech_pad_ms", "temperature_increment_on_fallback"),
+    *("diarize_by", "speaker_model", "speakers_count", "min_speakers", "max_speakers"),
+)
+_OF_WRITING = ("language", "word_timestamps", "batched", "batch_size")
+
+
+def check_former(flags: Mapping[str, Any], parameters: Iterable[Any]) -> None:
+    """UsageError for a flag, given as one of a command's parameters, that does nothing where there is nothing to hear."""
+    from dataclasses import fields
+
+    from mmcli.options import TranscribeOptions
+
+    hearing = {*_OF_HEARING, *(field.name for field in fields(TranscribeOptions))} - {*_OF_WRITING}
+    for parameter in parameters:
+        if parameter.name in hearing and flags[parameter.name] is not None:
+            raise UsageError(
+                f"{parameter.opts[0]} does nothing to a former transcript, which is not heard again",
+                "leave it out, or transcribe the recording",
+            )
 
 
 class Former:
@@ -44,6 +68,11 @@ class Former:
     def kept_s(self) -> float:
         """There are no seconds that an earlier run has heard."""
         return 0.0
+
+    @property
+    def is_kept(self) -> bool:
+        """It is read anew."""
+        return False
 
     def segments(self, *, bar: bool) -> Generator[Segment, None, None]:
         from mmcli.speakers import named
@@ -86,6 +115,11 @@ class Run:
     def kept_s(self) -> float:
         """Seconds that an earlier run has heard."""
         return 0.0 if self._kept is None else self._kept.seconds
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the same command would go on inside it."""
+        return self._kept is not None and not self._kept.is_empty
 
     def segments(self, *, bar: bool) -> Generator[Segment, None, None]:
         from mmcli.stages import Done, Heard

@@ -14,7 +14,7 @@ import typer
 from mmcli import ui
 from mmcli.catalogue import AUTO
 from mmcli.cli import common, decoding, shaping, speakers
-from mmcli.cli.recordings import Former, Run, in_turn
+from mmcli.cli.recordings import Former, Run, check_former, in_turn
 from mmcli.errors import MmcliError, OutputError, UsageError
 from mmcli.text import visible
 
@@ -48,6 +48,9 @@ ChannelOption = Annotated[int | None, typer.Option("--channel", min=1, help="Hea
 
 ResumeOption = Annotated[
     bool, typer.Option("--resume/--no-resume", help="Go on inside a file where an earlier run was stopped.")
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out files whose outputs are all there, with -o.")
 ]
 
 
@@ -131,6 +134,7 @@ def transcribe(
     raw_format: decoding.RawFormat = None,
     raw_channels: decoding.RawChannels = None,
     resume: ResumeOption = True,
+    skip_existing: SkipOption = False,
     quiet: common.QuietOption = False,
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
@@ -150,15 +154,21 @@ def transcribe(
     output_dir = None if output_dir == "-" else output_dir
     if output_dir is None:
         _check_stdout(files, formats)
+        if skip_existing:
+            raise UsageError("--skip-existing is for outputs in a folder", "give one: -o DIR")
     if files.count("-") > 1:
         raise UsageError("standard input can be transcribed only once")
     names = decoding.names(files, stdin_name)
     raw = decoding.headerless(raw_rate, raw_format, raw_channels)
     output = shaping.output(context.params, formats, to_files=output_dir is not None)
+    targets = _targets(names, formats, output_dir)
+    if skip_existing:
+        files = [file for file in files if not _is_there(names[file], targets[file], formats, quiet=quiet)]
     former = {file for file in files if raw is None and is_transcript(file)}
     heard = [file for file in files if file not in former]
+    if former and not heard:
+        check_former(context.params, context.command.params)
     cascade = _cascade(context.params, output, formats, alone=len(heard) == 1) if heard else None
-    targets = _targets(names, formats, output_dir)
     failures: list[MmcliError] = []
     count = _FILES_A_WORKER * cascade.workers if cascade is not None and len(heard) > 1 and cascade.workers > 1 else 1
 
@@ -251,12 +261,21 @@ def _targets(names: Mapping[str, str], formats: list[str], output_dir: str | Non
         target = next(
             folder / name
             for name in candidates
-            if folder / name not in taken
+            if name not in (".", "..")
+            and folder / name not in taken
             and not any(os.path.realpath(folder / f"{name}.{form}") in inputs for form in formats)
         )
         taken.add(target)
         targets[file] = target
     return targets
+
+
+def _is_there(file: str, target: Path | None, formats: list[str], *, quiet: bool) -> bool:
+    """Whether all outputs of a file are there, which are written whole or not at all."""
+    there = target is not None and all(target.with_name(f"{target.name}.{name}").is_file() for name in formats)
+    if there and not quiet:
+        ui.note(f"{file}: left out, as {target}.{formats[0]} is there")
+    return there
 
 
 def _check_targets(target: Path | None, formats: list[str]) -> None:
@@ -287,7 +306,7 @@ def _one(
         ui.note(f"{file}: going on at {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d} where it stopped")
     # Beside text that appears in the terminal a bar would only disturb.
     bar = not quiet and not output.colours and (target is not None or not sys.stdout.isatty())
-    with closing(run.segments(bar=bar)) as heard:
+    with _told_how_to_go_on(run, file, quiet=quiet), closing(run.segments(bar=bar)) as heard:
         segments = doubts.counted(output.prepared(heard))
         if several and (output.colours or (target is None and formats[0] == "txt")):
             ui.write(f"==> {visible(file, keep='')} <==\n")
@@ -316,6 +335,16 @@ def _one(
         ui.note(f"{file}: no speech heard")
     if output.fail_on_quality:
         doubts.verdict(file)
+
+
+@contextmanager
+def _told_how_to_go_on(run: Run | Former, file: str, *, quiet: bool) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run.is_kept and not quiet:
+            ui.note(f"{file}: stopped; the same command goes on inside it")
+        raise
 
 
 def _shown(segments: Iterable[Segment]) -> Iterator[Segment]:

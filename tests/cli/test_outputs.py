@@ -58,6 +58,21 @@ def test_a_former_transcript_is_written_anew_without_any_model(mmcli: Run, tmp_p
     assert document["provenance"]["former"] == FORMER["provenance"]
 
 
+@pytest.mark.parametrize(
+    "flags", ["--task translate", "--clip 0,1", "--channel 1", "--speakers 2", "--beam-size 5", "--vad-threshold 0.5"]
+)
+def test_what_would_need_another_hearing_is_refused_for_a_former_transcript(
+    mmcli: Run, tmp_path: Path, speech: Path, flags: str
+) -> None:
+    put(tmp_path, "former.json", FORMER)
+    flag, value = flags.split()
+    ended = mmcli("transcribe", "former.json", flag, value)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{flag} does nothing to a former transcript" in ended.err
+    if flag == "--clip":
+        assert mmcli("transcribe", "former.json", speech, "-p", "fake", flag, value).code == 0
+
+
 def test_what_was_heard_and_written_is_cut_as_if_it_was_heard_again(mmcli: Run, speech: Path, tmp_path: Path) -> None:
     put(tmp_path, "former.json", FORMER)
     for form in ("json", "jsonl"):

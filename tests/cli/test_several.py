@@ -79,6 +79,32 @@ def test_the_same_file_twice_is_heard_twice(mmcli: Run, clips: list[Path]) -> No
     assert (twice.code, twice.out) == (0, f"==> {clips[1]} <==\n{once.out}" * 2)
 
 
+def test_files_whose_outputs_are_there_are_left_out_when_asked(mmcli: Run, clips: list[Path], tmp_path: Path) -> None:
+    command = ["transcribe", *clips, *WHISPER, "-f", "srt,json", "-o", "out"]
+    assert mmcli(*command).code == 0
+    again = tmp_path / "out" / "2.json"
+    again.unlink()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    ended = mmcli(*command, "--skip-existing")
+    assert ended.code == 0
+    assert ended.err.count("left out") == 3
+    changed = {path for path in (tmp_path / "out").iterdir() if path.stat().st_mtime_ns != times.get(path)}
+    assert changed == {again, again.with_suffix(".srt")}
+    ended = mmcli(*command, "--skip-existing", "-q")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    ended = mmcli("transcribe", clips[0], *WHISPER, "--skip-existing")
+    assert (ended.code, ended.out) == (2, "")
+    assert "-o DIR" in ended.err
+
+
+@pytest.mark.parametrize("name", ["..wav", "...wav"])
+def test_no_output_leaves_its_folder(mmcli: Run, speech: Path, tmp_path: Path, name: str) -> None:
+    speech.rename(tmp_path / name)
+    assert mmcli("transcribe", name, "-p", "fake", "-f", "srt", "-o", "out/in").code == 0
+    assert [path.suffix for path in (tmp_path / "out" / "in").iterdir()] == [".srt"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["in"]
+
+
 def test_output_that_cannot_be_written_ends_all_at_once(clips: list[Path]) -> None:
     command = [sys.executable, "-m", "mmcli", "transcribe", *map(str, clips * 5), *map(str, WHISPER)]
     with open("/dev/full", "wb") as full:
