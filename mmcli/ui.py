@@ -160,8 +160,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         # What a row is about can be read, and copied, in a narrow terminal too.
-        whole = max((len(row[0]) for row in rows), default=0) if number == 0 else None
-        grid.add_column(column, overflow="fold", min_width=whole and min(whole, console().width // 2))
+        whole = max(len(first) for first in (column, *(row[0] for row in rows))) if number == 0 else None
+        grid.add_column(column, overflow="fold", width=whole and min(whole, console().width // 2))
     for row in rows:
         grid.add_row(*(Text(visible(cell, keep="")) for cell in row))
     console().print(grid)

@@ -17,7 +17,7 @@ from mmcli.errors import InputError, MissingModel, MmcliError, UsageError, did_y
 from mmcli.stages import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mmcli.catalogue import Catalogue
 
@@ -47,10 +47,10 @@ def list_models(
         ui.write_json([_record(card) for card in cards])
         return
     rows = [
-        (card.name, card.role, _flow(card), ", ".join(card.languages), _megabytes(card), card.license, _state(card))
+        (card.name, card.role, _state(card), _flow(card), ", ".join(card.languages), _megabytes(card), card.license)
         for card in cards
     ]
-    ui.table(["model", "role", "takes -> gives", "languages", "MB", "license", "state"], rows)
+    ui.table(["model", "role", "state", "takes -> gives", "languages", "MB", "license"], rows)
 
 
 @app.command()
@@ -282,7 +282,7 @@ def verify(
     config: common.ConfigOption = None,
     debug: common.DebugOption = False,
 ) -> None:
-    """Check the files of pulled models against their sizes and hashes."""
+    """Check the files of pulled models against their sizes and hashes; folders of your own have none."""
     from mmcli import store
 
     catalogue = read_catalogue(config)
@@ -293,12 +293,12 @@ def verify(
         folder = store.snapshot(card)
         if folder is None:
             folder = None if store.is_served(card) else store.locate(card)
-            results.append({"model": name, "broken": [], "folder": str(folder) if folder else None})
+            results.append({"model": name, "checked": 0, "broken": [], "folder": str(folder) if folder else None})
             return
         facts = store.expected(folder)
         with ui.transfer(name, sum(store.size(folder / file) or 0 for file in facts)) as advance:
             broken = store.check(folder, advance)
-        results.append({"model": name, "broken": broken, "folder": str(folder)})
+        results.append({"model": name, "checked": len(facts), "broken": broken, "folder": str(folder)})
         if broken and not fix:
             raise InputError(name, f"broken: {', '.join(broken)}", f"mmcli models verify {name} --fix")
         if broken:
@@ -320,13 +320,13 @@ def verify(
         if as_json:
             ui.write_json(results)
         else:
-            ui.table(["model", "state"], [(r["model"], _verdict(r["broken"], fix)) for r in results])
+            ui.table(["model", "state"], [(result["model"], _verdict(result, fix=fix)) for result in results])
 
 
-def _verdict(broken: list[str], fix: bool) -> str:
-    if not broken:
-        return "whole"
-    return f"{'was ' if fix else ''}broken: {', '.join(broken)}"
+def _verdict(result: Mapping[str, Any], *, fix: bool) -> str:
+    if result["broken"]:
+        return f"{'was ' if fix else ''}broken: {', '.join(result['broken'])}"
+    return "whole" if result["checked"] else "there; no hashes to check it by"
 
 
 app.command("add")(add)

@@ -51,6 +51,7 @@ def _stopped(folder: Path, steps: int, how: signal.Signals, *args: object) -> st
             time.sleep(0.02)
         _, notes = process.communicate(timeout=60)
     assert process.returncode in (-how, 130), notes
+    assert (b"the same command goes on inside it" in notes) == (how == signal.SIGINT and "-q" not in args)
     return (folder / "stopped.out").read_text(encoding="utf-8")
 
 

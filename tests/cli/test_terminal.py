@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +125,16 @@ def test_tables_have_headings_in_a_terminal_only(tmp_path: Path, mmcli: Callable
     child.expect(pexpect.EOF)
     assert "pipeline" in (child.before or "")
     assert "models" not in mmcli("pipelines", "list").out.splitlines()[0]
+
+
+def test_what_a_table_is_for_is_shown_in_a_narrow_terminal(tmp_path: Path) -> None:
+    child = _spawn(["models", "list", "--role", "stt"], tmp_path)
+    child.expect(pexpect.EOF)
+    rows = [re.sub(r"\x1b\[[0-9;]*m", "", line).split() for line in (child.before or "").splitlines()]
+    assert ["stt", "absent"] in [row[1:3] for row in rows]
+    child = _spawn(["pipelines", "show", "embedded"], tmp_path)
+    child.expect(pexpect.EOF)
+    assert ["options.tts.speed", "1.0", "default"] in [line.split() for line in (child.before or "").splitlines()]
 
 
 def test_colours_are_left_out_when_asked(tmp_path: Path) -> None:
