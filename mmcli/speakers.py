@@ -70,7 +70,10 @@ def transcribe(audio: AudioSource, hearing: Hearing) -> Generator[Segment, None,
     if alone is not None:
         heard = _each_channel(audio, alone, hearing)
     else:
-        turns = _voices(audio, hearing)
+        # On the clock of what is heard: without the silence before a track that begins late, in the loop of Whisper's tools.
+        sequential = hearing.transcribe.windowing == "sequential"
+        late = dataclasses.replace(audio, blocks=audio.blocks16) if sequential and audio.blocks16 else audio
+        turns = _voices(late, hearing)
         heard = _attributed(_heard(audio, hearing, hearing.kept), turns)
     with closing(heard):
         yield from named(heard, hearing.diarize.names)

@@ -32,8 +32,7 @@ class Told:
         yield from self.segments
 
     def speakers(self, windows: Iterable[Window], options: DiarizeOptions) -> tuple[SpeakerTurn, ...]:
-        for _ in windows:
-            pass
+        self.starts = [window.start for window in windows]
         return self.turns
 
 
@@ -98,6 +97,17 @@ def test_a_segment_of_one_speaker_stays_as_it_is() -> None:
     segment = Segment(0, 2, " one  two", words("one", "two", apart=" "))
     (told,) = by_voice([segment], TURNS)
     assert dataclasses.replace(told, speaker=None, words=segment.words) == segment
+
+
+@pytest.mark.parametrize("windowing, start", [("vad", 2.0), ("sequential", 0.0)])
+def test_speakers_are_looked_for_on_the_clock_of_what_is_heard(windowing: str, start: float) -> None:
+    late = np.concatenate([np.zeros(2 * RATE, np.float32), tone(1)])
+    audio = dataclasses.replace(source(late), blocks16=source(tone(1)).blocks)
+    told = Told()
+    asked = hearing(Told(), told)
+    asked = dataclasses.replace(asked, transcribe=TranscribeOptions(windowing=windowing))
+    assert list(speakers.transcribe(audio, asked)) == []
+    assert told.starts == [pytest.approx(start, abs=0.5)]
 
 
 def test_names_are_given_in_the_order_of_the_first_words() -> None:

@@ -116,7 +116,7 @@ Windowing = Annotated[
     _option(
         "--windowing",
         "vad: speech is cut out of the stream. sequential: the model goes through the whole recording by itself; "
-        "then memory grows with its length.",
+        "then memory grows with its length, and times count from where its sound begins.",
         _WINDOWS,
         metavar="vad|sequential",
     ),
