@@ -282,4 +282,6 @@ def _time(text: str) -> float:
         raise ValueError(text)
     for part in text.split(":"):
         seconds = seconds * 60 + float(part)
+    if math.isnan(seconds):
+        raise ValueError(text)
     return seconds

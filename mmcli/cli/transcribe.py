@@ -224,6 +224,11 @@ def _cascade(flags: Mapping[str, Any], output: shaping.Output, formats: list[str
     spec = decoding.with_workers(spec.with_options("runtime", decoding.runtime(flags), "flag"), alone=alone)
     spec = speakers.with_speakers(spec, catalogue, flags, formats)
     cascade: Any = build(spec, catalogue, speakers.roles(spec))
+    if output.needed_by and not cascade.stt.words:
+        raise UsageError(
+            f'{output.needed_by} needs the times of words, which model "{spec.models["stt"]}" does not tell',
+            "leave it out, or choose another model with --model",
+        )
     return cast("Cascade", cascade)
 
 

@@ -28,6 +28,7 @@ MICRO = Path(__file__).parent.parent / "micro" / "whisper"
     [
         (["--clip", ","], "--clip names no time"),
         (["--clip", "1:2:3:4"], "--clip: numbers"),
+        (["--clip", "nan,2"], "--clip: numbers"),
         (["--temperature-increment-on-fallback", "nan"], "at least 0.01"),
         (["--temperature-increment-on-fallback", "1e-9"], "at least 0.01"),
         (["-f", "srt,"], '-f "": no such format'),

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -401,6 +401,15 @@ def test_a_batch_that_memory_cannot_hold_is_halved_and_told(zoo: Zoo, caplog: py
     assert _texts(heard) == alone
     assert any("batch size 4 -> 2" in step for step in engine.fallbacks)
     assert "batch size 4 -> 2" in caplog.text
+
+
+def test_a_flag_that_needs_word_times_is_named_where_the_model_tells_none(
+    zoo: Zoo, mmcli: Callable[..., Any], speech: Path
+) -> None:
+    folder = zoo.folder("MoonshineForConditionalGeneration")
+    ended = mmcli("transcribe", speech, "-m", folder, "-f", "srt", "--sentence")
+    assert (ended.code, ended.out) == (2, "")
+    assert "--sentence needs the times of words" in ended.err
 
 
 # ---------------------------------------------------------------- folders
