@@ -137,9 +137,11 @@ def unlisted(name: str, role: str | None = None) -> ModelCard | None:
             raise MissingModel(f'model "{name}" is not on this machine', f"mmcli models pull {name}")
     elif name.startswith(("http://", "https://")):
         raise ConfigError("the address of a server is no name of a model", f"mmcli models add MYNAME {name}")
-    elif "/" in name or Path(name).is_dir():
+    elif "/" in name or Path(name).exists():
         folder, revision, to_come = Path(name).expanduser().absolute(), "", {}
         source = f"path:{folder}"
+        if folder.is_file():
+            raise ConfigError(f'"{name}" is a file, and a model is a folder with its config.json')
         if not folder.is_dir():
             raise ConfigError(f'there is no folder "{name}"', "mmcli models list names the models that have names")
     else:

@@ -281,6 +281,8 @@ def _unreadable(path: str | Path, source: str, error: Exception) -> InputError:
 def _missing(path: Path, source: str) -> InputError:
     if path.is_symlink():
         return InputError(source, f"is a link to {display_name(os.readlink(path))}, which does not exist")
+    if source.startswith(("http://", "https://")):
+        return InputError(source, "is an address, not a file", f"fetch it first: curl -LO {source}")
     if not path.parent.is_dir():
         return InputError(source, f"no such file: the folder {display_name(path.parent)} does not exist")
     names: list[str] = []

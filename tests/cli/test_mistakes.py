@@ -156,6 +156,20 @@ def test_a_former_transcript_without_speakers_is_not_passed_over(mmcli: Run, tmp
 # ---------------------------------------------------------------- models
 
 
+@pytest.mark.parametrize("name", ["tiny.pt", "./tiny.pt"])
+def test_a_file_is_no_model(mmcli: Run, speech: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "tiny.pt").write_bytes(b"x")
+    ended = mmcli("transcribe", speech, "-m", name)
+    assert ended.code == 2
+    assert f'"{name}" is a file, and a model is a folder' in ended.err
+
+
+def test_an_address_is_no_file(mmcli: Run) -> None:
+    ended = mmcli("transcribe", "https://example.org/a.mp3", "-p", "fake")
+    assert ended.code == 1
+    assert "https://example.org/a.mp3: is an address, not a file" in ended.err
+
+
 def test_models_of_no_role_are_not_listed_as_none(mmcli: Run) -> None:
     ended = mmcli("models", "list", "--role", "sst")
     assert (ended.code, ended.out) == (2, "")
