@@ -8,8 +8,9 @@ the other, and by themselves if two people talk at once.
 from __future__ import annotations
 
 import dataclasses
-import itertools
+from collections import deque
 from contextlib import closing
+from itertools import permutations, takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,7 +68,7 @@ def activity(sources: Sequence[AudioSource], detector: VoiceDetector, options: V
     width = round(_LEVEL_S * rate) | 1
     smooth = np.stack([_smoothed(level, width) for level in levels])
     own, leaks = speech.copy(), False
-    for one, other in itertools.permutations(range(len(sources)), 2):
+    for one, other in permutations(range(len(sources)), 2):
         both = speech[one] & speech[other]
         quieter = both & (smooth[one] < smooth[other] - _LEAK_DB)
         near = both & (np.abs(smooth[one] - smooth[other]) <= _LEAK_DB)
@@ -151,14 +152,14 @@ def gated(source: AudioSource, own: Sequence[SpeakerTurn]) -> AudioSource:
 
     def blocks(rate: int) -> Iterator[Audio]:
         begin = 0
+        left = deque((round((turn.start - _PAD_S) * rate), round((turn.end + _PAD_S) * rate)) for turn in own)
         with closing(closable(source.blocks(rate))) as pieces:
             for piece in pieces:
                 heard = np.zeros(len(piece.samples), bool)
-                for turn in own:
-                    first = round((turn.start - _PAD_S) * rate) - begin
-                    last = round((turn.end + _PAD_S) * rate) - begin
-                    if last > 0 and first < len(heard):
-                        heard[max(0, first) : last] = True
+                while left and left[0][1] <= begin:
+                    left.popleft()
+                for first, last in takewhile(lambda turn: turn[0] < begin + len(heard), left):  # noqa: B023
+                    heard[max(0, first - begin) : last - begin] = True
                 begin += len(heard)
                 yield Audio(np.where(heard, piece.samples, np.float32(0.0)), rate)
 

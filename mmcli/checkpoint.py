@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import platformdirs
 
+from mmcli.media.files import STDIN
 from mmcli.stages import Audio, Decoding, Segment, Word
 from mmcli.threads import closable
 
@@ -174,6 +175,8 @@ def open_checkpoint(file: str, origin: Mapping[str, Any], how: str) -> Checkpoin
     cannot be written. Checkpoints that nobody has touched for 30 days are removed.
     """
     path = Path(file)
+    if file == STDIN:
+        return None
     try:
         facts = path.stat()
     except (OSError, ValueError):
@@ -199,7 +202,11 @@ def open_checkpoint(file: str, origin: Mapping[str, Any], how: str) -> Checkpoin
         if held is None:
             return None
         checkpoint = Checkpoint(held, target, file)
-        checkpoint.read(head)
+        try:
+            checkpoint.read(head)
+        except OSError:
+            with checkpoint:
+                raise
     except OSError as error:
         _log.warning("%s: what is heard cannot be kept for a restart (%s)", file, error.strerror or error)
         return None

@@ -95,3 +95,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """'did you mean "x"?' for the nearest known name, or None."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f'did you mean "{close[0]}"?' if close else None
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of somebody else's code says, on one line of a bounded length."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

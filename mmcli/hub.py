@@ -114,9 +114,18 @@ class Hub:
             return b""
         with _translated(repository.repo, repository.revision, self.endpoint):
             url, session = self._url(repository, name), self._library.get_session()
-            response = download.ask(lambda: session.get(url, headers=self._headers, timeout=self.timeout_s))
+            return download.ask(lambda: self._content(session, url, limit))
+
+    def _content(self, session: Any, url: str, limit: int) -> bytes:
+        """What a server sends, nothing beyond the limit, whatever it said of the size."""
+        content = b""
+        with session.stream("GET", url, headers=self._headers, timeout=self.timeout_s) as response:
             self._library.hf_raise_for_status(response)
-            return bytes(response.content)
+            for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) > limit:
+                    return b""
+        return content
 
     def plan(self, repository: Repository, engine: str) -> Plan:
         """What is to be fetched of a model for an engine ("" where it is not known yet)."""

@@ -100,7 +100,7 @@ class Runtime:
     compute_type: str = "auto"
     """auto: the fastest on that device | default: as the weights are stored | int8 | float16 | bfloat16 | float32 | ..."""
     threads: int = 0
-    """On the CPU, in all; 0 lets the engine decide."""
+    """On the CPU, in all, but one at least for each that works side by side; 0 lets the engine decide."""
     workers: int = 1
     """What an engine that can works on side by side, such as windows of a recording; 0 lets the engine decide."""
     ahead: bool = False
@@ -182,6 +182,11 @@ class SpeakOptions:
 @dataclass(frozen=True, slots=True)
 class VocoderOptions:
     """A vocoder has nothing to choose; which one it is stands in the pipeline."""
+
+
+def flag(name: str) -> str:
+    """The flag of an option by its field's name."""
+    return f"--{name.replace('_', '-')}"
 
 
 OPTIONS: dict[str, type[Any]] = {

@@ -177,9 +177,11 @@ class Cascade:
         return provenance.with_state(self._origin, self.stages.values())
 
     @property
-    def workers(self) -> int:
-        """How many recordings are heard side by side with gain."""
-        return getattr(self.stt, "workers", 1)
+    def at_a_time(self) -> int:
+        """How many recordings are best heard side by side."""
+        workers: int = getattr(self.stt, "workers", 1)
+        # One for each worker to go on with where another ends early, unless each is held whole in memory.
+        return workers if workers == 1 or self._options["stt"].windowing == "sequential" else 2 * workers
 
     def transcribe(self, audio: AudioSource, kept: Checkpoint | None = None) -> Iterator[Segment]:
         """What is said in a recording, segment by segment while it is still being decoded.

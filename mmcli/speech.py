@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WINDOWINGS = ("vad", "sequential")
 
+_LONGEST_S = 30.0
+"""Of a window."""
 _HYSTERESIS = 0.15
 _CUT_SEARCH = 1 / 3
 """The part of a too long utterance, at its end, in which it may be cut."""
@@ -42,6 +44,7 @@ def windows(
 
     UsageError for options that make no sense.
     """
+    clips = clip_pairs(options.clip_timestamps)
     if options.windowing == "sequential":
         return _whole(audio, stt.rate)
     if options.windowing != "vad":
@@ -49,7 +52,11 @@ def windows(
             f'windowing is {" or ".join(WINDOWINGS)}, not "{options.windowing}"',
             did_you_mean(options.windowing, WINDOWINGS),
         )
-    clips = clip_pairs(options.clip_timestamps)
+    if vad.max_speech_s > _LONGEST_S:
+        raise UsageError(
+            f"speech is cut at {_LONGEST_S:g} seconds at the latest, not after {vad.max_speech_s:g}",
+            "lower the VAD option max_speech_s, or take --windowing sequential",
+        )
     blocks = audio.blocks(detector.rate)
     if clips:
         blocks = _until(blocks, clips[-1][1])
@@ -104,7 +111,7 @@ def _until(blocks: Iterable[Audio], end: float) -> Generator[Audio, None, None]:
 
 
 def pack(
-    speech: Iterable[Window], longest_s: float = 30.0, apart: Sequence[float] = ()
+    speech: Iterable[Window], longest_s: float = _LONGEST_S, apart: Sequence[float] = ()
 ) -> Generator[Window, None, None]:
     """Neighbouring windows as one while they fit into `longest_s` seconds with the silence that was between them.
 

@@ -112,7 +112,7 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of recognised speech, times in seconds of the source."""
+    """A stretch of recognised speech, times in seconds of the source; `language` is that of the text."""
 
     start: float
     end: float

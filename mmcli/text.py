@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 # pysbd is quadratic in the length of its text, and nothing is spoken in one breath beyond this.
 _MAX_CHARACTERS = 1000
 _UNSAFE = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
+_NOT_PLAIN = re.compile(r"[^\n -~]+")
 _JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
 # ISO 639 codes of the languages that write no space between words: Chinese, Cantonese, Japanese, Thai, Lao, Burmese, Khmer.
 _UNSPACED = {"zh", "zho", "cmn", "yue", "ja", "jpn", "th", "tha", "lo", "lao", "my", "mya", "km", "khm"}
@@ -27,8 +29,7 @@ _MAYBE_END = re.compile(r"[.!?…。！？:;]['\"”’)\]]*\s|\n|[。！？]")
 def _segmenter(language: str) -> Any:
     import pysbd
 
-    language = re.split("[-_]", language.lower())[0]
-    language = _SEGMENTED_AS.get(language, language)
+    language = _SEGMENTED_AS.get(primary(language), primary(language))
     known = pysbd.languages.LANGUAGE_CODES
     return pysbd.Segmenter(language=language if language in known else "en", clean=False)
 
@@ -53,14 +54,31 @@ def visible(text: str, keep: str = "\n\t", instead: str = "") -> str:
     return "".join(c if c in keep or c in _JOINERS or unicodedata.category(c) not in _UNSAFE else instead for c in text)
 
 
+def safe_json(value: Any, indent: int | None = None) -> str:
+    """JSON as people read it, with `visible`'s unsafe characters as escapes. ValueError for what is no JSON number."""
+    written = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return _NOT_PLAIN.sub(lambda found: "".join(c if visible(c) else json.dumps(c)[1:-1] for c in found[0]), written)
+
+
+def clock(seconds: float) -> str:
+    """HH:MM:SS."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"
+
+
 def has_words(text: str) -> bool:
     """Whether there is anything in a text that a voice could read: a letter or a digit."""
     return any(character.isalnum() for character in text)
 
 
+def primary(language: str) -> str:
+    """The language of a tag, without its country or script, in lower case: en of en-GB."""
+    return re.split("[-_]", language.strip().lower())[0]
+
+
 def writes_spaces(language: str | None) -> bool:
     """Whether words have spaces between them in a language (its ISO 639 code)."""
-    return re.split("[-_]", (language or "").lower())[0] not in _UNSPACED
+    return primary(language or "") not in _UNSPACED
 
 
 def gap(before: str, after: str, language: str | None) -> str:

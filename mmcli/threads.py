@@ -8,13 +8,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -85,8 +86,12 @@ def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None
     An exception of a source is raised here after the items before it. Closing this generator closes the sources;
     `stop` is called first, to wake those that wait for something of their own.
     """
-    items: Channel[T | _End] = Channel(size)
+    return _merged(Channel(size), sources, stop)
 
+
+def _merged(
+    items: Channel[T | _End], sources: Iterable[Iterator[T]], stop: Callable[[], None] | None
+) -> Generator[T, None, None]:
     def run(source: Iterator[T]) -> None:
         error: BaseException | None = None
         try:
@@ -106,14 +111,15 @@ def merge(*sources: Iterator[T], size: int = 64, stop: Callable[[], None] | None
         thread.start()
     running = len(threads)
     try:
-        while running:
-            item = items.get()
+        for item in items:
             if not isinstance(item, _End):
                 yield item
-            elif item.error is not None:
+                continue
+            if item.error is not None:
                 raise item.error
-            else:
-                running -= 1
+            running -= 1
+            if not running:
+                return
     finally:
         items.stop()
         if stop is not None:
@@ -137,20 +143,34 @@ def later(work: Callable[[], R]) -> Future[R]:
     return made
 
 
-def ahead(items: Iterable[T], size: int) -> Generator[T, None, None]:
-    """The same items, made in a thread from now on, up to `size` of them before they are asked for."""
+class Ahead(Iterator[T]):
+    """The same items, made in a thread from now on, up to `size` of them before they are asked for.
 
-    def begun() -> Iterator[T | None]:
-        yield None
-        yield from closable(items)
+    `close` may be called while another thread waits for an item, which then finds that there are no more.
+    """
 
-    running = merge(begun(), size=size)
-    try:
-        next(running)
-    except BaseException:
-        running.close()
-        raise
-    return running  # type: ignore[return-value]
+    def __init__(self, items: Iterable[T], size: int) -> None:
+        def begun() -> Iterator[T | None]:
+            yield None
+            yield from closable(items)
+
+        self._items: Channel[Any] = Channel(size)
+        self._running = _merged(self._items, [begun()], None)
+        try:
+            next(self._running)
+        except BaseException:
+            self.close()
+            raise
+
+    def __next__(self) -> T:
+        item: T = next(self._running)
+        return item
+
+    def close(self) -> None:
+        self._items.stop()
+        # Where another thread is in it, that one comes to its end, and closes what is to be closed.
+        with suppress(ValueError):
+            self._running.close()
 
 
 def side_by_side(

@@ -5,7 +5,6 @@ Text from models, files and their names goes through `visible`, so that it canno
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -16,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from mmcli.errors import INTERRUPTED, MmcliError, OutputError
-from mmcli.text import visible
+from mmcli.text import safe_json, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,7 +106,7 @@ def write(text: str) -> None:
 
 def write_json(value: Any) -> None:
     """A result for machines, and nothing else, on standard output."""
-    write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write(safe_json(value, indent=2) + "\n")
 
 
 def console() -> Console:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmcli import engines, speakers
+from mmcli import channels, engines, speakers
 from mmcli.catalogue import read_catalogue
 from mmcli.errors import InputError, UsageError
 from mmcli.options import DiarizeOptions, TranscribeOptions, VadOptions
@@ -175,6 +175,18 @@ def test_channels_with_one_voice_are_no_speakers(second: float) -> None:
     random = np.random.default_rng(3)
     voice = np.repeat(random.uniform(0.1, 1.0, 200), 256).astype(np.float32) * tone(3.2)
     assert [who for who, _, _ in counted(source(voice, (voice, second * voice)))] == ["SPEAKER_00"]
+
+
+def test_each_of_many_turns_is_heard_with_a_little_around_it() -> None:
+    times = [(1.0, 2.0), (2.1, 3.0), (10.0, 13.5), (40.0, 40.5)]
+    loud = AudioSource("x", None, lambda rate: (Audio(np.ones(rate, np.float32), rate) for _ in range(60)))
+    heard = channels.gated(loud, [SpeakerTurn(start, end, 0) for start, end in times])
+    sound = np.concatenate([block.samples for block in heard.blocks(1000)])
+    wanted = np.zeros(60_000, np.float32)
+    for start, end in times:
+        pad = channels._PAD_S
+        wanted[round((start - pad) * 1000) : round((end + pad) * 1000)] = 1
+    np.testing.assert_array_equal(sound, wanted)
 
 
 def test_closing_closes_every_channel() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmcli.threads import Channel, ahead, merge, side_by_side
+from mmcli.threads import Ahead, Channel, merge, side_by_side
 
 
 def test_merge_keeps_the_order_of_each_source_and_loses_nothing() -> None:
@@ -199,17 +199,42 @@ def test_what_goes_ahead_begins_before_it_is_asked_for_and_waits_where_it_is_ful
         finally:
             closed.set()
 
-    running = ahead(items(), 5)
+    running = Ahead(items(), 5)
     deadline = time.monotonic() + 10
     while len(made) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
     assert 5 <= len(made) <= 7
     assert list(running) == list(range(100))
-    running = ahead(items(), 5)
+    running = Ahead(items(), 5)
     closed.clear()
     running.close()
     assert closed.is_set()
+
+
+def test_what_goes_ahead_may_be_closed_while_another_thread_waits_in_it() -> None:
+    gate, closed = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield 1
+            gate.wait(10)
+        finally:
+            closed.set()
+
+    running = Ahead(items(), 5)
+    taken: list[int] = []
+    reader = threading.Thread(target=lambda: taken.extend(running))
+    reader.start()
+    while not taken:
+        time.sleep(0.01)
+    threading.Timer(0.3, gate.set).start()
+    running.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert closed.wait(10)
+    assert taken == [1]
+    assert list(running) == []
 
 
 _PROGRAM = """

@@ -65,6 +65,21 @@ def test_clips_out_of_order_are_refused(times: tuple[float, ...]) -> None:
         clip_pairs(times)
 
 
+def test_windows_longer_than_a_model_hears_are_refused(speech: Path) -> None:
+    vad = engines.load(read_catalogue().model("fake-vad"))
+    stt = engines.load(read_catalogue().model("fake-stt"))
+    with pytest.raises(UsageError, match="at 30 seconds at the latest"):
+        windows(open_audio(speech), vad, stt, VadOptions(max_speech_s=31), TranscribeOptions())
+    with pytest.raises(UsageError, match="one after the other"):
+        windows(
+            open_audio(speech),
+            vad,
+            stt,
+            VadOptions(),
+            TranscribeOptions(windowing="sequential", clip_timestamps=(5.0, 3.0)),
+        )
+
+
 def test_what_follows_the_last_clip_is_not_decoded(speech: Path) -> None:
     asked: list[float] = []
     audio = open_audio(speech)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from mmcli import ui
 from mmcli.catalogue import AUTO
 from mmcli.cli import answering, common, decoding, drawing, remembering
 from mmcli.errors import InputError, MmcliError, UsageError
-from mmcli.text import visible
+from mmcli.text import safe_json, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -260,7 +259,7 @@ def _each(items: _Items, spec: PipelineSpec, catalogue: Catalogue, *, as_json: b
             record["source"] = getattr(error, "source", name) if "://" in name else name
             record["error"] = str(error)
         record["seconds"] = round(time.perf_counter() - started, 4)
-        ui.write(json.dumps(record, ensure_ascii=False) + "\n")
+        ui.write(safe_json(record) + "\n")
     common.finish(len(items.names), failures)
 
 

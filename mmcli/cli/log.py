@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from mmcli import ui
 from mmcli.cli import common
 from mmcli.errors import UsageError
-from mmcli.text import visible
+from mmcli.text import safe_json, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -165,7 +164,7 @@ def _exported(ids: list[str], format: str) -> Iterator[str]:
     history = History()
     records: Iterable[Record] = map(history.read, ids) if ids else history.all()
     for record in records:
-        yield _markdown(record) + "\n" if format == "md" else json.dumps(as_json(record), ensure_ascii=False) + "\n"
+        yield _markdown(record) + "\n" if format == "md" else safe_json(as_json(record)) + "\n"
 
 
 def _markdown(record: Record) -> str:

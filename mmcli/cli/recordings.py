@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmcli import ui
 from mmcli.cli import shaping, speakers
 from mmcli.errors import InputError, MmcliError, UsageError
-from mmcli.threads import ahead, side_by_side
+from mmcli.threads import Ahead, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -107,7 +107,7 @@ class Run:
         self._file = file
         self._kept = kept
         events = cascade.run(Turn(audio=audio), kept)
-        self._events: Generator[Event, None, None] = ahead(events, _SEGMENTS_AHEAD) if beside else events
+        self._events: Generator[Event, None, None] | Ahead[Event] = Ahead(events, _SEGMENTS_AHEAD) if beside else events
         self._provenance: dict[str, Any] = {"source": file, **cascade.origin}
         self.count = 0
 

@@ -9,6 +9,8 @@ import typer
 
 from mmcli import ui
 from mmcli.errors import InputError, MmcliError, UsageError
+from mmcli.options import flag
+from mmcli.text import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -88,7 +90,7 @@ def output(flags: Mapping[str, Any], formats: list[str], *, to_files: bool) -> O
     shape = Shape(**sizes, highlight_words=flags["highlight_words"])
     shaping = [name for name in (*sizes, "highlight_words") if flags[name]]
     if shaping and not {"srt", "vtt"} & set(formats):
-        raise UsageError(f"{_flag(shaping[0])} is for srt and vtt, and neither is written", "add -f srt")
+        raise UsageError(f"{flag(shaping[0])} is for srt and vtt, and neither is written", "add -f srt")
     if sizes["max_line_count"] and not sizes["max_line_width"] and not flags["quiet"]:
         ui.note("--max-line-count has no effect without --max-line-width")
     resolution = flags["segment_resolution"]
@@ -100,12 +102,8 @@ def output(flags: Mapping[str, Any], formats: list[str], *, to_files: bool) -> O
         raise UsageError(f"--print-colors shows text, not {formats[0]}", "leave out -f, or write files with -o DIR")
     sentences = flags["sentence"] or resolution == "sentence"
     colours = flags["print_colors"] and ui.is_terminal()
-    needing = [*map(_flag, shaping), *(["--sentence"] if sentences else []), *(["--print-colors"] if colours else [])]
+    needing = [*map(flag, shaping), *(["--sentence"] if sentences else []), *(["--print-colors"] if colours else [])]
     return Output(shape, sentences, colours, flags["fail_on_quality"], needing[0] if needing else "")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 class Doubts:
@@ -128,9 +126,8 @@ class Doubts:
     def verdict(self, file: str) -> None:
         """MmcliError, with exit code 1, where some were."""
         if self._doubtful:
-            minutes, seconds = divmod(int(self._first), 60)
             raise MmcliError(
                 f"{file}: {self._doubtful} of {self._total} segments are doubtful ({', '.join(self._flags)}), "
-                f"the first at {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}",
+                f"the first at {clock(self._first)}",
                 "their flags stand in the json",
             )

@@ -8,6 +8,7 @@ import typer
 
 from mmcli.cli.common import model_names
 from mmcli.errors import MissingModel, UsageError
+from mmcli.options import flag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ def roles(spec: PipelineSpec) -> tuple[str, ...]:
 
 
 def _flag(name: str) -> str:
-    return "--speakers" if name == "speakers_count" else f"--{name.replace('_', '-')}"
+    return "--speakers" if name == "speakers_count" else flag(name)
 
 
 def _best(catalogue: Catalogue) -> str:

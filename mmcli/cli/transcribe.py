@@ -16,7 +16,7 @@ from mmcli.catalogue import AUTO
 from mmcli.cli import common, decoding, shaping, speakers
 from mmcli.cli.recordings import Former, Run, check_former, in_turn
 from mmcli.errors import MmcliError, OutputError, UsageError
-from mmcli.text import visible
+from mmcli.text import clock, safe_json, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from mmcli.stages import Segment
 
 app = common.command_app()
-
-_FILES_A_WORKER = 2
-"""So that one is ready where another ends early."""
 
 FormatOption = Annotated[
     list[str] | None,
@@ -170,7 +167,7 @@ def transcribe(
         check_former(context.params, context.command.params)
     cascade = _cascade(context.params, output, formats, alone=len(heard) == 1) if heard else None
     failures: list[MmcliError] = []
-    count = _FILES_A_WORKER * cascade.workers if cascade is not None and len(heard) > 1 and cascade.workers > 1 else 1
+    count = cascade.at_a_time if cascade is not None and len(heard) > 1 else 1
 
     def open_one(file: str) -> Run | Former:
         if file in former or cascade is None:
@@ -258,7 +255,7 @@ def _targets(names: Mapping[str, str], formats: list[str], output_dir: str | Non
     if output_dir is None:
         return targets
     inputs = {os.path.realpath(file) for file in targets}
-    taken: set[Path] = set()
+    taken: set[str] = set()
     for file in targets:
         source = Path("stdin" if names[file] == "-" else names[file])
         folder = (Path() if file == "-" else source.parent) if output_dir == "source" else Path(output_dir)
@@ -267,10 +264,10 @@ def _targets(names: Mapping[str, str], formats: list[str], output_dir: str | Non
             folder / name
             for name in candidates
             if name not in (".", "..")
-            and folder / name not in taken
+            and os.path.realpath(folder / name) not in taken
             and not any(os.path.realpath(folder / f"{name}.{form}") in inputs for form in formats)
         )
-        taken.add(target)
+        taken.add(os.path.realpath(target))
         targets[file] = target
     return targets
 
@@ -307,8 +304,7 @@ def _one(
 
     doubts = shaping.Doubts()
     if run.kept_s and not quiet:
-        minutes, seconds = divmod(int(run.kept_s), 60)
-        ui.note(f"{file}: going on at {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d} where it stopped")
+        ui.note(f"{file}: going on at {clock(run.kept_s)} where it stopped")
     # Beside text that appears in the terminal a bar would only disturb.
     bar = not quiet and not output.colours and (target is not None or not sys.stdout.isatty())
     with _told_how_to_go_on(run, file, quiet=quiet), closing(run.segments(bar=bar)) as heard:
@@ -332,7 +328,7 @@ def _one(
         else:
             pieces = render(formats[0], segments, run.provenance, output.shape)
             if several and formats[0] == "json":
-                pieces = iter([json.dumps(json.loads("".join(pieces)), ensure_ascii=False) + "\n"])
+                pieces = iter([safe_json(json.loads("".join(pieces))) + "\n"])
             for piece in pieces:
                 ui.write(piece)
     run.written()

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmcli.engines.answers import check_document, coordinates, places, read_schema
-from mmcli.engines.options import refuse_others
-from mmcli.errors import ConfigError, ContextOverflow, did_you_mean
+from mmcli.engines.options import check_settings, refuse_others
+from mmcli.errors import ContextOverflow
 from mmcli.stages import (
     Audio,
     AudioSource,
@@ -47,11 +47,7 @@ class _Fake:
     settings: tuple[str, ...] = ("delay_s",)
 
     def __init__(self, card: ModelCard) -> None:
-        for key in card.settings:
-            if key not in self.settings:
-                raise ConfigError(
-                    f'{card.origin}: [models.{card.name}] unknown setting "{key}"', did_you_mean(key, self.settings)
-                )
+        check_settings(card, self.settings)
         self.delay_s = float(card.settings.get("delay_s", 0.0))
 
     def wait(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mmcli.text import primary
+
 _PAIRS = """
 af afr am amh ar arb as asm az azj be bel bg bul bn ben bs bos ca cat cs ces cy cym da dan de deu el ell en eng
 es spa et est eu eus fa pes fi fin fr fra ga gle gl glg gu guj he heb hi hin hr hrv hu hun hy hye id ind ig ibo
@@ -17,4 +19,4 @@ _CODES: dict[str, str] = dict(re.findall(r"(\w\w)\s(\w{3})", _PAIRS))
 
 def seamless_code(language: str) -> str:
     """SeamlessM4T's code of a language of two letters; any other name as it is."""
-    return _CODES.get(re.split("[-_]", language.lower())[0], language)
+    return _CODES.get(primary(language), language)

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx2
 
 from mmcli import __version__, store
-from mmcli.errors import ConfigError, EngineError, did_you_mean
+from mmcli.engines.options import check_settings
+from mmcli.errors import ConfigError, EngineError
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
@@ -245,12 +246,7 @@ class Watched(httpx2.SyncByteStream):
 
 def setting(card: ModelCard, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
     """A setting of a served model's card. ConfigError for one of the wrong kind, and for any that is unknown."""
-    for key in card.settings:
-        if key not in SETTINGS:
-            raise ConfigError(
-                f'{card.origin}: [models.{card.name}] unknown setting "{key}"',
-                did_you_mean(key, SETTINGS) or f"known: {', '.join(SETTINGS)}",
-            )
+    check_settings(card, SETTINGS)
     value = card.settings.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int | float) and value < 0):
         raise ConfigError(f"{card.origin}: [models.{card.name}] setting {name} cannot be {value!r}")

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mmcli.engines.options import BALANCED, check_runtime
-from mmcli.errors import ConfigError, EngineError, MissingModel, MissingPackage, MmcliError, UsageError, did_you_mean
+from mmcli.errors import (
+    ConfigError,
+    EngineError,
+    MissingModel,
+    MissingPackage,
+    MmcliError,
+    UsageError,
+    did_you_mean,
+    one_line,
+)
 from mmcli.families import CONFIG, file_names, read_config
 
 if TYPE_CHECKING:
@@ -121,16 +130,6 @@ def known_architecture(card: ModelCard, folder: Path, known: Collection[str]) ->
     return name
 
 
-def check_settings(card: ModelCard, name: str, known: Collection[str]) -> None:
-    """ConfigError for a setting of the entry that the architecture `name` does not know."""
-    for key in card.settings:
-        if key not in known:
-            raise ConfigError(
-                f'{card.origin}: [models.{card.name}] unknown setting "{key}"',
-                did_you_mean(key, known) or f"{name} knows {', '.join(known) or 'none'}",
-            )
-
-
 def check_weights(card: ModelCard, folder: Path) -> None:
     """EngineError where the weights are pickles, MissingModel where there are none."""
     names = file_names(folder)
@@ -190,7 +189,3 @@ def lacking(card: ModelCard, error: BaseException) -> EngineError:
         f'model "{card.name}" does not fit into memory ({one_line(error)})',
         "take a smaller model, --compute-type float16 or --device cpu",
     )
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

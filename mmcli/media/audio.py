@@ -43,8 +43,9 @@ __all__ = [
     "write_wav",
 ]
 
-# Sound is missing where the times that the container gives jump by this much; beyond an hour they are wrong.
-_MIN_GAP_S, _MAX_GAP_S = 0.1, 3600.0
+# Sound is missing where the times that the container gives jump by this much; beyond an hour, or half a day in all,
+# they are wrong, and a small file of them would cost days.
+_MIN_GAP_S, _MAX_GAP_S, _MAX_GAPS_S = 0.1, 3600.0, 12 * 3600.0
 # Rates outside are damaged headers, and would cost any amount of time or memory.
 RATES = 1000, 1_000_000
 _WIDE = tuple(f"{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
@@ -98,9 +99,7 @@ def _source(reader: _Reader, stream: BinaryIO, reopen: Callable[[], BinaryIO]) -
     with reader.opened(stream) as track:
         seconds, count = track.seconds, track.channels
 
-    def blocks(rate: int) -> Iterator[Audio]:
-        with reader.opened(reopen()) as track:
-            yield from resample(_seconds_long(reader.decoded(track)), rate)
+    blocks = _Blocks(reader, reopen)
 
     def blocks16(rate: int) -> Iterator[Audio]:
         with reader.opened(reopen()) as track:
@@ -109,18 +108,17 @@ def _source(reader: _Reader, stream: BinaryIO, reopen: Callable[[], BinaryIO]) -
     if reader.channel is not None:
         return AudioSource(reader.source, seconds, blocks)
     numbers = range(1, count + 1) if 1 < count <= _MAX_CHANNELS else ()
-    alone = (_Channel(dataclasses.replace(reader, channel=number), reopen, blocks) for number in numbers)
+    alone = (_Blocks(dataclasses.replace(reader, channel=number), reopen) for number in numbers)
     channels = tuple(AudioSource(reader.source, seconds, one) for one in alone)
     return AudioSource(reader.source, seconds, blocks, blocks16, channels)
 
 
 @dataclass(frozen=True, slots=True)
-class _Channel:
-    """One channel's blocks. What it belongs to is kept open as long as it is."""
+class _Blocks:
+    """The mix of all channels, or the one that the reader chooses, decoded anew by each call."""
 
     reader: _Reader
     reopen: Callable[[], BinaryIO]
-    whole: Callable[[int], Iterator[Audio]]
 
     def __call__(self, rate: int) -> Iterator[Audio]:
         with self.reader.opened(self.reopen()) as track:
@@ -220,10 +218,12 @@ class _Reader:
         """Mono pieces at the file's own rate, as the decoder gives them; what is lost between them is silence."""
         # Packed, as eight planes or more cannot be read safely; in its own layout, as libav's mix of floats clips.
         packed = av.AudioResampler(format="flt")
-        setup, voices = None, [0]
+        setup: tuple[str, str, int] | None = None
+        voices = [0]
         due: float | None = None
+        filled = 0.0
         for frame in self._frames(track):
-            if setup != (setup := (frame.format.name, frame.layout.name, frame.sample_rate)):
+            if setup != (setup := _setup(frame)):
                 packed = av.AudioResampler(format="flt")
                 voices = self._voices(frame.layout)
             try:
@@ -231,9 +231,11 @@ class _Reader:
             except (av.error.FFmpegError, ValueError):
                 continue  # a damaged frame whose header makes no sense
             start = track.start if due is None else due
-            if frame.time is not None and _MIN_GAP_S < frame.time - start < _MAX_GAP_S:
-                yield from silence(frame.time - start, frame.sample_rate)
-                start = frame.time
+            gap = 0.0 if frame.time is None else frame.time - start
+            if _MIN_GAP_S < gap < min(_MAX_GAP_S, _MAX_GAPS_S - filled):
+                yield from silence(gap, frame.sample_rate)
+                start += gap
+                filled += gap
             due = start + sum(piece.seconds for piece in pieces)
             yield from pieces
         if due is None:
@@ -241,18 +243,19 @@ class _Reader:
 
     def decoded16(self, track: _Track, rate: int) -> Iterator[Audio]:
         """The mix of all channels at `rate` as libav makes it in 16 bits, without regard to the times of the container."""
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
         heard = False
-        for frame in itertools.chain(self._frames(track), [None]):
-            if frame is not None:
-                frame.pts = None
-            try:
-                pieces = resampler.resample(frame)
-            except (av.error.FFmpegError, ValueError):
-                continue  # a damaged frame whose header makes no sense
-            for piece in pieces:
-                heard = True
-                yield Audio(piece.to_ndarray()[0].astype(np.float32) / 32768.0, rate)
+        for _, frames in itertools.groupby(self._frames(track), _setup):
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+            for frame in itertools.chain(frames, [None]):
+                if frame is not None:
+                    frame.pts = None
+                try:
+                    pieces = resampler.resample(frame)
+                except (av.error.FFmpegError, ValueError):
+                    continue  # a damaged frame whose header makes no sense
+                for piece in pieces:
+                    heard = True
+                    yield Audio(piece.to_ndarray()[0].astype(np.float32) / 32768.0, rate)
         if not heard:
             raise InputError(self.source, "no sound in it can be decoded")
 
@@ -272,6 +275,11 @@ class _Reader:
             return [self.channel - 1]
         names = [channel.name for channel in layout.channels]
         return [index for index, name in enumerate(names) if name != "LFE"] or [0]
+
+
+def _setup(frame: Any) -> tuple[str, str, int]:
+    """What a resampler is made for."""
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _seconds_long(pieces: Iterable[Audio]) -> Iterator[Audio]:

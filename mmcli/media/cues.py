@@ -5,6 +5,7 @@ The layout is that of openai-whisper and whisper-ctranslate2, so that the same s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ Cue = tuple[float, float, str]
 # Where the flags say nothing.
 _WIDTH = 1000
 _WORDS = 1000
+_ARROW = re.compile("-{2,}>")
 _LONG_PAUSE_S = 3.0
 """From the beginning of a word to that of the next; it ends a cue that may go on over the end of a segment."""
 
@@ -43,10 +45,6 @@ class Shape:
         """Whether cues go on over the ends of segments: where all three sizes are given."""
         return None not in (self.max_line_width, self.max_line_count, self.max_words_per_line)
 
-    @property
-    def needs_words(self) -> bool:
-        return self != PLAIN
-
 
 PLAIN = Shape()
 
@@ -58,7 +56,7 @@ def cues(segments: Iterable[Segment], shape: Shape) -> Iterator[Cue]:
     """
     for words in _groups(segments, shape):
         for start, end, text in _highlighted(words) if shape.highlight_words else [_plain(words)]:
-            yield start, end, text.replace("-->", "->")
+            yield start, end, _ARROW.sub("->", text)
 
 
 def _plain(words: list[Word]) -> Cue:

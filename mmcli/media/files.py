@@ -295,11 +295,10 @@ def _missing(path: Path, source: str) -> InputError:
 
 
 def is_special(path: Path) -> bool:
-    """Whether a target is written directly: a device, a pipe, or anything below /dev and /proc."""
-    return path.absolute().is_relative_to("/dev") or path.absolute().is_relative_to("/proc") or _is_device(path)
-
-
-def _is_device(path: Path) -> bool:
+    """Whether a target is written directly: a device, a pipe, or what stands for an open file."""
+    whole = path.absolute()
+    if str(whole) in ("/dev/stdout", "/dev/stderr") or any(map(whole.is_relative_to, ("/dev/fd", "/proc"))):
+        return True
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from mmcli.errors import UsageError, did_you_mean
@@ -10,7 +9,7 @@ from mmcli.media.cues import PLAIN, Shape, cues
 from mmcli.media.files import display_name
 from mmcli.media.rttm import rttm
 from mmcli.media.words import safe, speaker_prefix
-from mmcli.text import gap
+from mmcli.text import gap, safe_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,7 +78,7 @@ def _json(segments: Iterable[Segment], provenance: Callable[[], Mapping[str, Any
         text += entry["text"] if segment.decoding else gap(text, entry["text"], segment.language) + entry["text"]
         entries.append(entry)
     result = {"text": text, "segments": entries, "language": language, "provenance": dict(provenance())}
-    yield json.dumps(_filled(result, keep=("text", "segments")), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    yield safe_json(_filled(result, keep=("text", "segments")), indent=2) + "\n"
 
 
 def _jsonl(segments: Iterable[Segment], provenance: Callable[[], Mapping[str, Any]]) -> Iterator[str]:
@@ -91,7 +90,7 @@ def _jsonl(segments: Iterable[Segment], provenance: Callable[[], Mapping[str, An
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
+    return safe_json(entry) + "\n"
 
 
 def _entry(number: int, segment: Segment) -> dict[str, Any]:

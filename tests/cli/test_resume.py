@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mmcli import checkpoint
 from mmcli.catalogue import package_data, read_catalogue
 from mmcli.checkpoint import Checkpoint, open_checkpoint
 from mmcli.engines.fake import FakeDetector, FakeTranscriber
@@ -214,12 +216,22 @@ def test_a_full_disk_loses_nothing(bursts: Path) -> None:
     assert (ended.returncode, len(ended.stdout.splitlines()), _kept()) == (0, 30, [])
 
 
-def test_what_can_be_read_only_once_is_not_kept(mmcli: Run, bursts: Path, tmp_path: Path) -> None:
+def test_what_can_be_read_only_once_is_not_kept(
+    mmcli: Run, bursts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert len(mmcli("transcribe", "-", "-p", "fake", stdin=bursts.read_bytes()).out.splitlines()) == 30
     assert not _cache().exists()
     os.mkfifo(tmp_path / "pipe")
     assert open_checkpoint(str(tmp_path / "pipe"), _origin(), "") is None
     assert open_checkpoint(str(tmp_path / "none.wav"), _origin(), "") is None
+    # Standard input, whatever files lie here.
+    monkeypatch.chdir(tmp_path)
+    bursts.rename("-")
+    assert open_checkpoint("-", _origin(), "") is None
+    kept = open_checkpoint("./-", _origin(), "")
+    assert kept is not None
+    with kept:
+        assert kept.is_empty
 
 
 def test_without_a_cache_it_is_heard_all_the_same(mmcli: Run, bursts: Path, tmp_path: Path) -> None:
@@ -325,3 +337,15 @@ def test_what_nobody_wanted_for_a_month_is_removed(bursts: Path) -> None:
         assert "old.jsonl" not in {path.name for path in _kept()}
     # One that holds nothing does not stay.
     assert [path.name for path in _kept()] == ["young.jsonl"]
+
+
+def test_a_cache_without_room_for_a_line_holds_no_empty_files(
+    bursts: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(file: Any, line: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint, "_append", full)
+    assert open_checkpoint(str(bursts), _origin(), "") is None
+    assert "No space left" in caplog.text
+    assert _kept() == []

@@ -105,6 +105,17 @@ def test_no_output_leaves_its_folder(mmcli: Run, speech: Path, tmp_path: Path, n
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["in"]
 
 
+def test_one_folder_under_two_names_is_one(mmcli: Run, speech: Path, tmp_path: Path) -> None:
+    there = tmp_path / "a.jsonl"
+    mmcli("transcribe", speech, "-p", "fake", "-f", "jsonl", "-o", tmp_path / "made")
+    (tmp_path / "made" / "bursts.jsonl").rename(there)
+    speech.rename(tmp_path / "a.wav")
+    names = ["a.wav", str(there), "./a.wav", str(tmp_path / "a.wav")]
+    assert mmcli("transcribe", *names, "-p", "fake", "-f", "srt", "-o", "source").code == 0
+    made = sorted(path.name for path in tmp_path.glob("*.srt"))
+    assert made == ["a.jsonl.srt", "a.srt", "a.wav-2.srt", "a.wav.srt"]
+
+
 def test_output_that_cannot_be_written_ends_all_at_once(clips: list[Path]) -> None:
     command = [sys.executable, "-m", "mmcli", "transcribe", *map(str, clips * 5), *map(str, WHISPER)]
     with open("/dev/full", "wb") as full:

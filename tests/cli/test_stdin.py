@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import av
 import numpy as np
 import pytest
 import soundfile
+
+from mmcli.catalogue import package_data
+from tests.micro.measure import MODEL
 
 Run = Callable[..., Any]
 RAW = {"s16le": "<i2", "s16be": ">i2", "s32le": "<i4", "f32le": "<f4", "f32be": ">f4", "f64le": "<f8"}
@@ -119,3 +124,30 @@ def test_the_first_half_is_written_down_before_the_second_half_is_there(tmp_path
         text += process.stdout.read()
     assert process.returncode == 0
     assert text.count(b"window ") == 30
+
+
+@pytest.mark.parametrize("flags", [[], ["--batched", "--batch-size", "2"], ["--workers", "2"]])
+@pytest.mark.parametrize("end, code", [("interrupt", 130), ("reader", 0), ("model", 2)])
+def test_it_ends_though_standard_input_stays_open(tmp_path: Path, end: str, code: int, flags: list[str]) -> None:
+    clips = [soundfile.read(path, dtype="int16")[0] for path in sorted(package_data("samples").glob("question-*.flac"))]
+    # More than a prompt and the answer to it together may have, which shows where the first window is decoded.
+    long = ["--initial-prompt", "where " * 220, "--max-new-tokens", "440"] if end == "model" else []
+    command = [sys.executable, "-m", "mmcli", "transcribe", "-", "-m", str(MODEL), "--raw-rate", "16000"]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, "--device", "cpu", *flags, *long], cwd=tmp_path, **pipes) as process:
+        # The command may be over before it has read all.
+        with suppress(BrokenPipeError):
+            process.stdin.write(np.concatenate(clips * 6).tobytes())
+            process.stdin.flush()
+        if end != "model":
+            assert process.stdout.readline().strip()
+        if end == "interrupt":
+            process.send_signal(signal.SIGINT)
+        if end == "reader":
+            process.stdout.close()
+        notes = process.stderr.read().decode()
+        assert process.wait(60) == code, notes
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    assert "unexpected" not in notes
+    assert ("more than the 448 tokens" in notes) == (end == "model")

@@ -46,12 +46,10 @@ def test_ctrl_c_while_speech_is_being_recognised(tmp_path: Path, data: Path) -> 
     child = _spawn(["transcribe", str(data / "a44.wav"), "-o", "out", "-p", "embedded"], tmp_path)
     time.sleep(1.5)
     child.sendcontrol("c")
-    started = time.monotonic()
-    child.expect(pexpect.EOF)
+    child.expect(pexpect.EOF, timeout=30)
     child.close()
     assert child.exitstatus == 130
     assert "Traceback" not in (child.before or "")
-    assert time.monotonic() - started < 30  # a hang, not a speed
     assert not list(tmp_path.rglob("*.txt"))
 
 

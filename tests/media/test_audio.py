@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -312,3 +313,32 @@ def test_channels_are_heard_alone(data: Path) -> None:
         for ours, theirs in zip(channel.blocks(8000), chosen.blocks(8000), strict=True):
             np.testing.assert_array_equal(ours.samples, theirs.samples)
     assert open_audio(data / "a01.wav").channels == ()
+
+
+def _mp3(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16000, format="MP3")
+    return file.getvalue()
+
+
+def test_what_follows_a_change_of_channels_is_heard_in_either_way(tmp_path: Path, tone) -> None:
+    parts = [tone(), np.stack([tone(), tone()], 1), tone()]
+    (tmp_path / "joined.mp3").write_bytes(b"".join(map(_mp3, parts)))
+    source = open_audio(tmp_path / "joined.mp3")
+    assert source.blocks16 is not None
+    for blocks in (source.blocks, source.blocks16):
+        assert sum(block.seconds for block in blocks(16000)) == pytest.approx(
+            len(np.concatenate([tone()] * 3)) / 16000, abs=0.4
+        )
+
+
+def test_times_that_jump_cost_half_a_day_of_silence_at_most(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "jumps.mka"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=1000, layout="mono")
+        for number in range(40):
+            frame = av.AudioFrame.from_ndarray(np.ones((1, 100), np.int16), "s16", "mono")
+            frame.rate, frame.pts, frame.time_base = 1000, number * 3_000_000, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    seconds = sum(block.seconds for block in open_audio(tmp_path / "jumps.mka").blocks(8000))
+    assert 11 * 3600 < seconds < 12 * 3600 + 60

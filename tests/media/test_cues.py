@@ -130,13 +130,14 @@ def test_the_speaker_stands_once_before_a_segment_and_a_new_one_begins_a_cue() -
 def test_no_word_can_fake_a_cue() -> None:
     words = (
         Word(" a -->", 0, 1),
+        Word(" b ------>", 0, 1),
         Word("\n\n2\n00:01 --> 00:02\nfake\x1b[2J", 1, 2),
         Word(" --", 2, 3),
         Word(">", 3, 4),
     )
     said = "".join(word.text for word in words)
     text = "".join(render("srt", [Segment(0, 4, said, words)], dict, Shape(highlight_words=True)))
-    assert text.count("-->") == 4
+    assert text.count("-->") == 5
     assert "\x1b" not in text
     assert all(len(block.split("\n")) == 3 for block in text.strip().split("\n\n"))
 

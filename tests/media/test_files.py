@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -214,3 +215,21 @@ def test_the_first_bytes_are_looked_at_without_being_taken(tmp_path: Path) -> No
     assert first == second
     assert first.startswith("b'abcabc")
     assert len(whole) == 3 + 150_000
+
+
+def test_memory_of_the_system_is_written_as_any_folder(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        target = Path(folder) / "in" / "a.txt"
+        with atomic_path(target) as aside:
+            aside.write_text("whole", encoding="utf-8")
+            assert aside != target
+        assert target.read_text(encoding="utf-8") == "whole"
+
+
+def test_an_open_file_is_written_directly(tmp_path: Path) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        for name in (f"/dev/fd/{file.fileno()}", f"/proc/self/fd/{file.fileno()}"):
+            with atomic_path(Path(name)) as direct:
+                assert str(direct) == name
+    with atomic_path(Path("/dev/stdout")) as direct:
+        assert str(direct) == "/dev/stdout"

@@ -126,6 +126,15 @@ def test_nothing_that_a_model_says_moves_the_terminal_or_breaks_the_layout(form:
         assert [next(iter(json.loads(line))) for line in text.splitlines()] == ["id", "provenance"]
 
 
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_the_name_of_a_file_is_told_in_json_and_moves_no_terminal(form: str) -> None:
+    name = "a\x9b31m\x7f\u202eb\U000e0041\udcffü.wav"
+    text = "".join(render(form, [], lambda: {"source": name}))
+    assert not set(text) & set(name) - set("a31mbü.wav")
+    assert "ü" in text
+    assert json.loads(text)["provenance"]["source"] == name
+
+
 def test_the_speaker_stands_before_the_text() -> None:
     segments = [Segment(0, 1, "Yes.", speaker="SPEAKER_00")]
     assert written("txt", segments) == "[SPEAKER_00]: Yes.\n"

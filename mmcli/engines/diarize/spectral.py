@@ -14,7 +14,7 @@ import numpy as np
 
 from mmcli.engines.diarize import bic
 from mmcli.engines.diarize.voice_features import COEFFICIENTS, HOP, RATE, features
-from mmcli.errors import ConfigError
+from mmcli.engines.options import check_settings
 from mmcli.stages import SpeakerTurn
 from mmcli.threads import closable
 
@@ -48,8 +48,7 @@ class Spectral:
     def __init__(self, card: ModelCard) -> None:
         """ConfigError for a setting, as there are none."""
         self._told = False
-        for key in card.settings:
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "it has no settings")
+        check_settings(card)
 
     def speakers(self, windows: Iterable[Window], options: DiarizeOptions) -> tuple[SpeakerTurn, ...]:
         """Turns in order of time. It keeps 8 kB for each second of speech."""

@@ -7,7 +7,6 @@ one window that then comes, the whole recording, to faster-whisper's own loop.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmcli import store
-from mmcli.engines.options import known_language
+from mmcli.engines.options import check_settings, known_language, written_in
 from mmcli.engines.stt import whisper_loading as loading
 from mmcli.engines.stt.whisper_conversion import converted
 from mmcli.engines.stt.whisper_settings import check, library_options, sequential_options
 from mmcli.engines.stt.whisper_windows import at_once, groups, segment_of, within
-from mmcli.errors import ConfigError, EngineError, MmcliError, UsageError
-from mmcli.threads import ahead, later, side_by_side
+from mmcli.errors import EngineError, MmcliError, UsageError, one_line
+from mmcli.text import primary
+from mmcli.threads import Ahead, closable, later, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -54,10 +54,7 @@ class FasterWhisper:
         ConfigError for a setting, as there are none; else what `whisper_loading.load` and `converted` raise. With
         `runtime.ahead` they go on loading while speech is already looked for, and the first use raises that.
         """
-        for key in card.settings:
-            raise ConfigError(
-                f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "faster-whisper has no settings"
-            )
+        check_settings(card)
         self.fallbacks: list[str] = []
         self._name = card.name
         self._runtime = runtime
@@ -67,11 +64,12 @@ class FasterWhisper:
         self._place = place
         """Where it is, or will be once it is loaded."""
         self._loading = later(lambda: self._load(place))
-        self._now: Loaded | None = None if runtime.ahead else self._loading.result()
+        if not runtime.ahead:
+            self._loading.result()
 
     @property
     def _loaded(self) -> Loaded:
-        return self._now or self._loading.result()
+        return self._loading.result()
 
     @property
     def device(self) -> str:
@@ -96,7 +94,7 @@ class FasterWhisper:
         """
         check(options)
         # Speech is looked for while the weights still load, or the language is found out.
-        with closing(ahead(windows, max(1, options.batch_size // 2) if options.batched else 1)) as source:
+        with closing(Ahead(windows, max(1, options.batch_size // 2) if options.batched else 1)) as source:
             language = self._known_language(options)
             self._check_tokens(options)
             before = _Before(self._encode(options.initial_prompt), options)
@@ -108,7 +106,8 @@ class FasterWhisper:
             else:
                 told = self._with_language(source, language, options)
                 heard = self._batched(told, options) if options.batched else self._one_by_one(told, before, options)
-            with closing(heard):
+            # The windows end first, so that what waits for the next one does so no longer.
+            with closing(heard), closing(source):
                 yield from heard
 
     # ---------------------------------------------------------------- the ways through a recording
@@ -131,14 +130,19 @@ class FasterWhisper:
             told = before if options.condition_on_previous_text or number == 0 else _Before([], options, begun=True)
             with closing(self._decode(window.audio.samples, given | {"language": language}, told)) as found:
                 heard = [
-                    within(window, segment_of(segment, window.start + offset, language)) for segment, offset in found
+                    within(window, segment_of(segment, window.start + offset, written_in(options, language)))
+                    for segment, offset in found
                 ]
             told.end()
             return window, told.carried(language), heard
 
         early = self._loaded.ahead if count == 1 else 0
-        encoded = side_by_side(encode, windows, early) if early else windows
-        with closing(side_by_side(decode, enumerate(encoded), count)) as decoded:
+
+        def numbered() -> Iterator[tuple[int, tuple[Window, str]]]:
+            with closing(closable(side_by_side(encode, windows, early) if early else windows)) as encoded:
+                yield from enumerate(encoded)
+
+        with closing(side_by_side(decode, numbered(), count)) as decoded:
             for window, carried, segments in decoded:
                 yield from segments
                 window.done(window.end, carried)
@@ -160,7 +164,8 @@ class FasterWhisper:
                 except (RuntimeError, MemoryError, ValueError) as error:
                     self._step_down(loaded, error, size)
                     continue
-                heard += [within(window, segment_of(segment, window.start, language)) for window, segment in found]
+                text_in = written_in(options, language)
+                heard += [within(window, segment_of(segment, window.start, text_in)) for window, segment in found]
                 left = left[size:]
             return group, language, [segment for segment in heard if segment.text.strip()]
 
@@ -181,6 +186,7 @@ class FasterWhisper:
                     return
             with closing(self._decode(window.audio.samples, given, before, batched=options.batched)) as found:
                 for segment, offset in found:
+                    # That of the speech even where it is translated, as in the files of whisper-ctranslate2.
                     yield segment_of(segment, window.start + offset, before.language)
                     window.done(window.start + offset + float(segment.end), before.carried(before.language))
             window.done(window.end, before.carried(before.language))
@@ -222,7 +228,7 @@ class FasterWhisper:
     def _known_language(self, options: TranscribeOptions) -> str | None:
         """The language as Whisper's code, None where it has to be detected. UsageError where the model has it not."""
         model = self._loaded.model
-        code = None if options.language is None else re.split("[-_]", options.language.lower())[0]
+        code = None if options.language is None else primary(options.language)
         if not model.model.is_multilingual:
             if code not in (None, "en") or options.task == "translate" or options.multilingual:
                 raise UsageError(f'model "{self._name}" understands English only', "take one without .en in its name")
@@ -275,7 +281,10 @@ class FasterWhisper:
 
     # ---------------------------------------------------------------- where it computes
 
-    def _load(self, place: loading.Place) -> Loaded:
+    def _load(self, place: loading.Place, instead_of: Loaded | None = None) -> Loaded:
+        if instead_of is not None:
+            # First, as both may not fit. What still computes with it fails, and goes on with this one.
+            instead_of.model.model.unload_model()
         while True:
             self._place = place
             try:
@@ -295,18 +304,21 @@ class FasterWhisper:
         """Go to a lower place after a lack, unless another use has done so since. EngineError for any other failure."""
         if isinstance(error, MmcliError):
             raise error
+        if self._loaded is not failed:
+            return
         if not loading.is_lack(error, failed.place):
             if "max_new_tokens" in str(error):
                 raise UsageError("prompt and --max-new-tokens together are more than the 448 tokens that Whisper has")
-            raise EngineError(f'model "{self._name}" failed: {loading.one_line(error)}') from error
+            raise EngineError(f'model "{self._name}" failed: {one_line(error)}') from error
         with self._lock:
             if self._loaded is not failed:
                 return
             place = self._next(failed.place, error, batch)
             if replace(place, batch=None) == replace(failed.place, batch=None):
-                self._now = replace(failed, place=place)
+                self._loading = later(lambda: replace(failed, place=place))
             else:
-                self._now = self._load(place)
+                self._loading = later(lambda: self._load(place, instead_of=failed))
+            self._loading.result()
 
 
 class _Before:

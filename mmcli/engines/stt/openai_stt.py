@@ -6,17 +6,18 @@ Addresses, keys, time-outs and refusals are those of engines/served.py.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from mmcli.engines.options import refuse_others
+from mmcli.engines.options import refuse_others, written_in
 from mmcli.engines.served import ServedError, Server
 from mmcli.errors import MissingModel, UsageError, did_you_mean
 from mmcli.media.audio_out import wav_bytes
 from mmcli.stages import Segment, Word
+from mmcli.text import primary
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class OpenAiTranscriber:
             )
         given: dict[str, Any] = {"model": self._model}
         if options.language is not None and options.task == "transcribe":
-            given["language"] = re.split("[-_]", options.language.lower())[0]
+            given["language"] = primary(options.language)
         if options.initial_prompt is not None:
             given["prompt"] = options.initial_prompt
         if options.temperature != type(options)().temperature:
@@ -139,9 +140,9 @@ def _segments(answer: Any, window: Window, options: TranscribeOptions) -> Iterat
     first, last = window.start, window.start + window.audio.seconds
     if isinstance(answer, str):
         answer = {"text": answer}
-    language = "en" if options.task == "translate" else _language(answer.get("language"), options)
+    language = written_in(options, _language(answer.get("language"), options))
     words = _words(answer.get("words"), (first, last)) if options.word_timestamps else []
-    segments = [part for part in _timed(answer.get("segments"), (first, last)) if str(part[2].get("text", "")).strip()]
+    segments = [part for part in _timed(answer.get("segments"), (first, last)) if _text(part[2]).strip()]
     if not segments:
         text = answer["text"].strip()
         if text:
@@ -152,13 +153,13 @@ def _segments(answer: Any, window: Window, options: TranscribeOptions) -> Iterat
         after = start if index else first
         # A word belongs to the segment in which it begins; those before the first segment to that one.
         inside = tuple(w for w in words if after <= w.start and (w.start < until or index + 1 == len(segments)))
-        yield Segment(start, end, str(part["text"]).strip(), inside, language)
+        yield Segment(start, end, _text(part).strip(), inside, language)
 
 
 def _language(named: Any, options: TranscribeOptions) -> str | None:
     """What was asked for, else the server's code; the names in English that some give are no codes."""
     if options.language is not None:
-        return re.split("[-_]", options.language.lower())[0]
+        return primary(options.language)
     return named if isinstance(named, str) and re.fullmatch("[a-z]{2,3}", named) else None
 
 
@@ -173,7 +174,12 @@ def _timed(parts: Any, bounds: tuple[float, float]) -> list[tuple[float, float, 
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _text(part: dict[str, Any]) -> str:
+    text = part.get("text")
+    return text if isinstance(text, str) else ""
 
 
 def _words(parts: Any, bounds: tuple[float, float]) -> list[Word]:

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmcli.engines.options import refuse_others
+from mmcli.engines.options import check_settings, refuse_others
 from mmcli.engines.stt import sphinx_worker
-from mmcli.errors import ConfigError, EngineError, UsageError
+from mmcli.errors import EngineError, UsageError
 from mmcli.stages import Segment, Word
+from mmcli.text import primary
 from mmcli.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -53,10 +54,7 @@ class PocketSphinx:
 
     def __init__(self, card: ModelCard) -> None:
         """Begins to load in the background. ConfigError for a setting, as there are none."""
-        for key in card.settings:
-            raise ConfigError(
-                f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "pocketsphinx has no settings"
-            )
+        check_settings(card)
         if find_spec("pocketsphinx") is None:
             raise ModuleNotFoundError("No module named 'pocketsphinx'", name="pocketsphinx")
         self.workers = min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
@@ -89,7 +87,7 @@ class PocketSphinx:
 
 
 def _check_language(language: str | None) -> None:
-    if language is not None and re.split("[-_]", language.lower())[0] != "en":
+    if language is not None and primary(language) != "en":
         raise UsageError(
             f'pocketsphinx understands English only, not "{language}"',
             "choose another model with --model (mmcli models list --role stt)",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 import tokenizers
 
-from mmcli.engines.stt.whisper_loading import LANGUAGES, one_line, read_json
-from mmcli.errors import EngineError, MissingPackage, OutputError
+from mmcli.engines.stt.whisper_loading import LANGUAGES, read_json
+from mmcli.errors import EngineError, MissingPackage, OutputError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

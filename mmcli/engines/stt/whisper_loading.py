@@ -27,7 +27,7 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from threadpoolctl import threadpool_limits
 
 from mmcli.engines.options import BALANCED, check_runtime
-from mmcli.errors import EngineError, MissingModel, MissingPackage, MmcliError, UsageError
+from mmcli.errors import EngineError, MissingModel, MissingPackage, MmcliError, UsageError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,10 +216,6 @@ def lacking(name: str, error: BaseException) -> MmcliError:
     return EngineError(
         f'model "{name}" does not fit into memory ({one_line(error)})', "take a smaller model, or --compute-type int8"
     )
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 # ---------------------------------------------------------------- loading

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcli.engines.options import refuse_others
 from mmcli.errors import UsageError, did_you_mean
+from mmcli.options import flag
 
 if TYPE_CHECKING:
     from mmcli.options import TranscribeOptions
@@ -57,14 +58,14 @@ def check(options: TranscribeOptions) -> None:
     for name, least in _LEAST.items():
         value = getattr(options, name)
         if value is not None and value < least:
-            raise UsageError(f"{_flag(name)} is at least {least:g}, not {value:g}")
+            raise UsageError(f"{flag(name)} is at least {least:g}, not {value:g}")
     for name, most in _MOST.items():
         value = getattr(options, name)
         if value is not None and value > most:
-            raise UsageError(f"{_flag(name)} is at most {most}, not {value}")
+            raise UsageError(f"{flag(name)} is at most {most}, not {value}")
     for name in _ABOVE_ZERO:
         if getattr(options, name) <= 0:
-            raise UsageError(f"{_flag(name)} is above 0, not {getattr(options, name):g}")
+            raise UsageError(f"{flag(name)} is above 0, not {getattr(options, name):g}")
     if options.beam_size * options.patience < 1:
         raise UsageError("--beam-size times --patience is at least 1")
     if not options.temperature or not all(0 <= value <= 2 for value in options.temperature):
@@ -80,10 +81,6 @@ def check(options: TranscribeOptions) -> None:
             raise UsageError("--clip and --batched go together only with --windowing vad")
         if options.vad_filter:
             raise UsageError("--clip and --vad-filter go together only with --windowing vad")
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def library_options(options: TranscribeOptions) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def at_once(model: Any, windows: list[Window], given: dict[str, Any]) -> list[tu
     return found
 
 
-def segment_of(found: Any, offset: float, language: str) -> Segment:
+def segment_of(found: Any, offset: float, language: str | None) -> Segment:
     words = tuple(
         Word(word.word, float(word.start) + offset, float(word.end) + offset, float(word.probability))
         for word in found.words or ()

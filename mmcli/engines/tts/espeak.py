@@ -7,11 +7,11 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from mmcli.engines.options import refuse_others
+from mmcli.engines.options import check_settings, refuse_others
 from mmcli.engines.tts import libespeak
-from mmcli.errors import ConfigError, UsageError, did_you_mean
+from mmcli.errors import UsageError, did_you_mean
 from mmcli.stages import Audio, Voice, Word
-from mmcli.text import utterances
+from mmcli.text import primary, utterances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,8 +43,7 @@ class Espeak:
     rate = libespeak.RATE
 
     def __init__(self, card: ModelCard) -> None:
-        for key in card.settings:
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "espeak has no settings")
+        check_settings(card)
         voices, variants = libespeak.list_voices()
         self._voices = _by_name(voices)
         self._variants = {_file_name(variant).lower(): _file_name(variant) for variant in variants}
@@ -81,11 +80,11 @@ class Espeak:
             name = _tag(called) if _tag(called) in self._voices else self._speaker_of(_tag(called))
             if name is None:
                 raise UsageError(f'espeak has no voice "{called}"', did_you_mean(_tag(called), self._voices) or _LIST)
-            if language and _primary(language) not in {_primary(tag) for tag, _ in self._voices[name].languages}:
+            if language and primary(language) not in {primary(tag) for tag, _ in self._voices[name].languages}:
                 raise UsageError(f'espeak\'s voice "{name}" does not speak the language "{language}"', "leave one out")
         else:
             wanted = language or DEFAULT_VOICE
-            name = self._speaker_of(_tag(wanted)) or self._speaker_of(_primary(wanted))
+            name = self._speaker_of(_tag(wanted)) or self._speaker_of(primary(wanted))
             if name is None:
                 raise UsageError(f'espeak has no language "{wanted}"', self._nearest_language(wanted))
         identifier = self._voices[name].identifier
@@ -111,7 +110,7 @@ class Espeak:
         """A hint for a language given by its English name or mistyped."""
         for voice in self._voices.values():
             if voice.name.partition(" (")[0].lower() == wanted.lower():
-                return f'did you mean "{_primary(voice.languages[0][0])}"?'
+                return f'did you mean "{primary(voice.languages[0][0])}"?'
         tags = sorted({tag for voice in self._voices.values() for tag, _ in voice.languages})
         return did_you_mean(_tag(wanted), tags) or _LIST
 
@@ -151,10 +150,6 @@ def _told(blocks: Iterable[NDArray[np.float32]], words: Sequence[Word]) -> Itera
 
 def _tag(text: str) -> str:
     return text.strip().lower().replace("_", "-")
-
-
-def _primary(tag: str) -> str:
-    return _tag(tag).partition("-")[0]
 
 
 def _file_name(voice: libespeak.VoiceFile) -> str:

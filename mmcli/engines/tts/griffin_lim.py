@@ -12,7 +12,8 @@ import librosa
 import numpy as np
 import scipy.signal
 
-from mmcli.errors import ConfigError, did_you_mean
+from mmcli.engines.options import check_settings
+from mmcli.errors import ConfigError
 from mmcli.mel import energies, filters
 from mmcli.stages import Audio
 
@@ -34,12 +35,12 @@ class GriffinLim:
 
     def __init__(self, card: ModelCard) -> None:
         """ConfigError for a setting that is unknown or no number in its range."""
-        where = f"{card.origin}: [models.{card.name}]"
+        check_settings(card, _SETTINGS)
         for key, value in card.settings.items():
-            if key not in _SETTINGS:
-                raise ConfigError(f'{where} unknown setting "{key}"', did_you_mean(key, _SETTINGS))
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1000:
-                raise ConfigError(f"{where} {key} is a number from 0 to 1000, not {value!r}")
+                raise ConfigError(
+                    f"{card.origin}: [models.{card.name}] {key} is a number from 0 to 1000, not {value!r}"
+                )
         settings = {**_SETTINGS, **card.settings}
         self._iterations = int(settings["iterations"])
         self._momentum = float(settings["momentum"])

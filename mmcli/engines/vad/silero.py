@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
-from mmcli.errors import ConfigError, EngineError, MissingPackage
+from mmcli.engines.options import check_settings
+from mmcli.errors import EngineError, MissingPackage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,8 +33,7 @@ class Silero:
 
     def __init__(self, card: ModelCard) -> None:
         """ConfigError for a setting, as there are none; MissingPackage where the file is not installed."""
-        for key in card.settings:
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "silero has no settings")
+        check_settings(card)
         options = onnxruntime.SessionOptions()
         # The network is so small that a second thread costs more than it gives.
         options.intra_op_num_threads = 1

@@ -171,6 +171,18 @@ def test_an_option_reaches_the_library(
     assert [segment.text for segment in _hear(whisper, _windows(clips[1:2]), **options)] == found
 
 
+def test_what_is_translated_is_in_english(whisper: Any, clips: list[np.ndarray]) -> None:
+    done: list[str] = []
+    for options in ({}, {"batched": True}):
+        window = Window(Audio(clips[0], 16000), 0.0, lambda _, carried: done.append(carried["language"]))
+        segments = _hear(whisper, [window], task="translate", language="de", **options)
+        assert {segment.language for segment in segments} == {"en"}
+    assert done == ["de", "de"]
+    # As the files of whisper-ctranslate2 have it.
+    (first, *_) = _hear(whisper, _windows(clips[:1]), task="translate", language="de", windowing="sequential")
+    assert first.language == "de"
+
+
 def test_the_language_is_that_of_the_first_speech(whisper: Any, library: Any, clips: list[np.ndarray]) -> None:
     language, probability, _ = library.detect_language(clips[0])
     segments = _hear(whisper, _windows(clips), language=None)
@@ -472,6 +484,27 @@ def test_where_memory_lacks_batches_are_halved_and_nothing_is_lost(whisper_folde
     steps = ended.stdout.splitlines()
     assert steps
     assert steps[0].startswith("whisper: cpu batch size 48 -> 24 (")
+
+
+def test_what_did_not_fit_is_let_go_before_the_next_is_loaded(
+    whisper_folder: Path, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stt = engines.load(_card(whisper_folder), Runtime(device="cpu", compute_type="default", threads=1, workers=2))
+    first = stt._loaded.model
+
+    def lacking(*args: Any, **given: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(first, "encode", lacking)
+    heard = _hear(stt, _windows(clips), condition_on_previous_text=False)
+    assert {round(segment.start / 100) for segment in heard} == set(range(len(clips)))
+    assert [fallback.partition(" (")[0] for fallback in stt.fallbacks] == ["whisper: cpu float32 -> int8"]
+    assert not first.model.model_is_loaded
+    last = weakref.ref(first)
+    monkeypatch.undo()
+    del first
+    gc.collect()
+    assert last() is None
 
 
 _AGAIN = (

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import threading
-import time
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -211,7 +210,8 @@ def test_a_server_that_only_writes_text_is_understood(server: Server) -> None:
 def test_silence_gives_nothing_and_times_that_make_no_sense_are_left_out(server: Server) -> None:
     server.answer = lambda asked: (200, b'{"text": " ", "segments": []}')
     assert _hear(server) == []
-    odd = {"text": "Yes.", "segments": [{"text": "Yes."}, 7, {"start": "now", "end": True}], "words": {"a": 1}}
+    segments = [{"text": "Yes."}, 7, {"start": "now", "end": True}, {"text": "A", "start": 0, "end": int("9" * 400)}]
+    odd = {"text": "Yes.", "segments": [*segments, {"text": None, "start": 0, "end": 1}], "words": {"a": 1}}
     server.answer = lambda asked: (200, json.dumps(odd).encode())
     assert [(s.text, s.start, s.end, s.words) for s in _hear(server, WORDS)] == [("Yes.", 100.0, 101.5, ())]
     server.answer = lambda asked: (200, b'{"text": "Yes.", "segments": [{"text": "Yes.", "start": NaN, "end": 1e999}]}')
@@ -286,11 +286,9 @@ def test_an_endless_answer_is_not_read_to_its_end(server: Server, monkeypatch: p
 
 def test_a_server_that_hangs_or_drops_the_connection_is_given_up(server: Server) -> None:
     server.answer = lambda asked: "hang"
-    started = time.monotonic()
     with pytest.raises(EngineError, match=r"no answer within 0\.2 s"):
         _hear(server, timeout_s=0.2, retries=1)
     assert len(server.asked) == 1  # it would wait as long again
-    assert time.monotonic() - started < 20  # not the server's 30 s
     server.answer = lambda asked: "drop"
     with pytest.raises(EngineError, match="did not transcribe"):
         _hear(server, retries=0)

@@ -432,7 +432,7 @@ def test_folders_that_cannot_be_used_are_one_line(folder_of: Any, tmp_path: Path
         (_card(pickled), MissingModel, "its weights are pickles"),
         (_card(strange), ConfigError, 'knows no VitsModle; did you mean "VitsModel"'),
         (_card(deaf), (EngineError, MissingModel), "tiny"),
-        (_card(whole, settings={"codec": "x"}), ConfigError, 'unknown setting "codec"; VitsModel knows none'),
+        (_card(whole, settings={"codec": "x"}), ConfigError, 'unknown setting "codec"; VitsModel has no settings'),
         (_card(lost), MissingModel, "needs its codec hf:descript/dac_44khz.*; mmcli models pull hf:descript/dac_44khz"),
         (_card(lost, settings={"codec": str(tmp_path / "no")}), MissingModel, "needs its codec path:.*correct"),
         (_card(lost, settings={"codec": 5}), ConfigError, "setting codec cannot be 5"),

@@ -9,8 +9,7 @@ from mmcli.engines.backbone.reader import answer, facts, layout
 from mmcli.engines.backbone.reader.library import Library
 from mmcli.engines.backbone.reader.question import Question, parse
 from mmcli.engines.backbone.reader.sheet import Sheet, clean, name_of
-from mmcli.engines.options import refuse_others
-from mmcli.errors import ConfigError
+from mmcli.engines.options import check_settings, refuse_others
 from mmcli.stages import Document, Image
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class Reader:
     """
 
     def __init__(self, card: ModelCard) -> None:
-        for key in card.settings:
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"; the reader has none')
+        check_settings(card)
         self._library = Library()
 
     def prepare(self, parts: Iterable[Part]) -> None:

@@ -17,7 +17,7 @@ import transformers
 from mmcli.engines import torch_runtime
 from mmcli.engines.answers import coordinates
 from mmcli.engines.backbone.transformers_backbone.families import FAMILIES, REMOTE, Family
-from mmcli.engines.options import BALANCED
+from mmcli.engines.options import BALANCED, check_settings
 from mmcli.errors import ConfigError, MissingPackage, UsageError, did_you_mean
 from mmcli.families import file_names, read_config
 
@@ -99,10 +99,7 @@ def load(card: ModelCard, folder: Path, runtime: Runtime) -> Loaded:
     ConfigError for unknown settings and families and for programs that are not trusted, UsageError for what it cannot
     compute with, MissingModel, MissingPackage, or EngineError for what is damaged or does not fit.
     """
-    for key in card.settings:
-        if key not in _SETTINGS:
-            known = did_you_mean(key, _SETTINGS) or f"known: {', '.join(_SETTINGS)}"
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', known)
+    check_settings(card, _SETTINGS)
     config = read_config(folder)
     family, trusted = _family(card, folder, config, runtime)
     device = torch_runtime.first_device(replace(runtime, device="auto") if runtime.device == BALANCED else runtime)

@@ -12,6 +12,7 @@ from mmcli import store
 from mmcli.engines import torch_runtime
 from mmcli.engines.diarize.transformers_speaker.activity import Activity
 from mmcli.engines.diarize.transformers_speaker.embedding import Embeddings
+from mmcli.engines.options import check_settings
 from mmcli.errors import ConfigError
 from mmcli.threads import closable
 
@@ -77,12 +78,8 @@ class TransformersDiarizer:
 
 
 def _threshold(card: ModelCard, *, allowed: bool) -> float | None:
-    for key, value in card.settings.items():
-        if key != "threshold" or not allowed:
-            raise ConfigError(
-                f'{card.origin}: [models.{card.name}] unknown setting "{key}"',
-                "an x-vector model knows threshold, others none",
-            )
+    check_settings(card, ("threshold",) if allowed else ())
+    for value in card.settings.values():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2:
             raise ConfigError(
                 f"{card.origin}: [models.{card.name}] setting threshold is a cosine distance between 0 and 2, not {value!r}"

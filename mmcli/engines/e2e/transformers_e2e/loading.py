@@ -18,6 +18,7 @@ import transformers
 from huggingface_hub import constants
 
 from mmcli.engines import torch_runtime
+from mmcli.engines.options import check_settings
 from mmcli.errors import ConfigError, MissingPackage, UsageError, did_you_mean
 from mmcli.families import read_config
 from mmcli.threads import closable
@@ -85,10 +86,7 @@ def load(card: ModelCard, folder: Path, runtime: Runtime, families: Mapping[str,
     if runtime.quantize:
         raise UsageError(f'model "{card.name}" cannot be made smaller with --quantize', "take --dtype bfloat16")
     family, trusted = _family(card, folder, runtime, families, remote)
-    for key in card.settings:
-        if key not in (*family.settings, "trust_remote_code"):
-            known = did_you_mean(key, family.settings) or f"known: {', '.join(family.settings) or 'none'}"
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', known)
+    check_settings(card, (*family.settings, "trust_remote_code"))
     for package in family.packages:
         if find_spec(package) is None:
             raise MissingPackage(f'model "{card.name}" needs the Python package {package}', f"pip install {package}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from contextlib import closing
 from itertools import islice
@@ -14,12 +13,13 @@ import torch
 
 from mmcli import store
 from mmcli.engines import torch_runtime
-from mmcli.engines.options import refuse_others
+from mmcli.engines.options import check_settings, refuse_others
 from mmcli.engines.stt.transformers_stt import loading
 from mmcli.engines.stt.transformers_stt.families import FAMILIES
 from mmcli.engines.stt.transformers_stt.whisper import Whisper
-from mmcli.errors import EngineError, UsageError, did_you_mean
+from mmcli.errors import EngineError, UsageError, did_you_mean, one_line
 from mmcli.stages import Segment, Word
+from mmcli.text import primary
 from mmcli.threads import closable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class TransformersTranscriber:
         folder = store.locate(card)
         name = torch_runtime.known_architecture(card, folder, FAMILIES)
         family = FAMILIES[name]
-        torch_runtime.check_settings(card, name, family.settings)
+        check_settings(card, family.settings, name)
         self.fallbacks: list[str] = []
         self._card = card
         self._family = family
@@ -107,7 +107,7 @@ class TransformersTranscriber:
         only = known[0] if len(known) == 1 and known != ("*",) else None
         if self._family.languages or options.language is None:
             return only
-        code = re.split("[-_]", options.language.lower())[0]
+        code = primary(options.language)
         if code not in known:
             raise UsageError(
                 f'model "{self._card.name}" cannot be told the language'
@@ -128,7 +128,7 @@ class TransformersTranscriber:
         except EngineError as error:
             if error.__cause__ is None or len(batch) == 1 or not torch_runtime.is_memory(error.__cause__):
                 raise
-            reason = torch_runtime.one_line(error.__cause__)
+            reason = one_line(error.__cause__)
         half = len(batch) // 2
         self.fallbacks.append(f"{self._card.name}: {self.device} batch size {len(batch)} -> {half} ({reason})")
         _LOG.warning(self.fallbacks[-1])

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mmcli.engines.languages import seamless_code
+from mmcli.engines.options import written_in
 from mmcli.engines.stt.transformers_stt.loading import setting
 from mmcli.engines.stt.transformers_stt.words import segment_of
 from mmcli.errors import UsageError, did_you_mean
@@ -86,7 +87,6 @@ def granite(loaded: Loaded, options: TranscribeOptions, language: str | None) ->
         [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
     )
     least, per_s = _LANGUAGE_MODEL_TOKENS
-    written_in = "en" if options.task == "translate" else language
 
     def hear(sounds: list[NDArray[np.float32]]) -> list[list[Segment]]:
         values = loaded.processor(
@@ -95,7 +95,7 @@ def granite(loaded: Loaded, options: TranscribeOptions, language: str | None) ->
         given = {name: loaded.place(value) for name, value in values.items()}
         bound = {"max_new_tokens": least + math.ceil(len(sounds[0]) / loaded.rate * per_s)}
         written = loaded.model.generate(**given, **{**bound, **search(options)})
-        return _segments(loaded, sounds, list(written[:, given["input_ids"].shape[1] :]), written_in)
+        return _segments(loaded, sounds, list(written[:, given["input_ids"].shape[1] :]), written_in(options, language))
 
     return hear
 

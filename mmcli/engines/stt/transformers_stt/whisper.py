@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from transformers.models.whisper.tokenization_whisper import LANGUAGES, _combine_tokens_into_words
 
-from mmcli.engines.options import known_language
+from mmcli.engines.options import known_language, written_in
 from mmcli.engines.stt.transformers_stt.generation import search
 from mmcli.errors import UsageError
 from mmcli.stages import Segment, Word
+from mmcli.text import primary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ class Whisper:
 
     def _known_language(self) -> str | None:
         options, name = self._options, self._loaded.card.name
-        code = None if options.language is None else re.split("[-_]", options.language.lower())[0]
+        code = None if options.language is None else primary(options.language)
         if not self._codes:
             if code not in (None, "en") or options.task == "translate" or options.multilingual:
                 raise UsageError(f'model "{name}" understands one language only', "leave out --language and --task")
@@ -134,7 +134,6 @@ class Whisper:
         ]
 
     def _row(self, parts: list[Any], seconds: float, language: str | None) -> tuple[list[Segment], float]:
-        written_in = "en" if self._options.task == "translate" else language
         segments = []
         for part in parts:
             start, end = (min(float(part[edge]), seconds) for edge in ("start", "end"))
@@ -142,7 +141,7 @@ class Whisper:
             text = self._loaded.tokenizer.decode([id for id in tokens if id < self._begin], skip_special_tokens=True)
             if text.strip() and end > start:
                 words = self._words(part, tokens, language, (start, seconds)) if self._options.word_timestamps else ()
-                segments.append(Segment(start, end, text, words, written_in))
+                segments.append(Segment(start, end, text, words, written_in(self._options, language)))
         # Two timestamps at the end: what follows the last one is still to be heard.
         last = parts[-1]["tokens"].tolist() if parts else []
         goes_on = len(last) > 1 and all(id >= self._begin for id in last[-2:])

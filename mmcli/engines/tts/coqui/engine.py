@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from mmcli import store
+from mmcli.engines.options import check_settings
 from mmcli.engines.tts.coqui import cloning, facts, loading, pitch
 from mmcli.engines.tts.coqui.model import Model
 from mmcli.engines.tts.joined import limited, spoken, tell_left_out
-from mmcli.errors import ConfigError
 from mmcli.mel import Mel, MelFacts
 from mmcli.stages import Audio
 
@@ -30,8 +30,7 @@ def load(card: ModelCard, runtime: Runtime) -> Any:
 
     ConfigError for a model that is unknown, MissingModel or EngineError where its folder is not as it should be.
     """
-    for key in card.settings:
-        raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "coqui has no settings")
+    check_settings(card)
     folder = store.locate(card)
     made = facts.mel_facts(card)
     device = loading.prepare(runtime)

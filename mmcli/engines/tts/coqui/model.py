@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from mmcli.engines.torch_runtime import while_running
 from mmcli.engines.tts.coqui.pitch import check as check_pitch
 from mmcli.errors import UsageError, did_you_mean
 from mmcli.stages import Voice
-from mmcli.text import has_words
+from mmcli.text import has_words, primary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,14 +95,14 @@ class Model:
         if wanted is None:
             return self._default_language() if len(self._languages) > 1 else None
         found = next((name for name in known if name.lower() == wanted.lower()), None)
-        found = found or next((name for name in known if _primary(name) == _primary(wanted)), None)
+        found = found or next((name for name in known if primary(name) == primary(wanted)), None)
         if found is None and known != ["*", *self._languages]:
             names = ", ".join(dict.fromkeys(name for name in known if name != "*"))
             raise UsageError(f'model "{self._card.name}" speaks {names}, not "{wanted}"', "-m names another model")
         return found if len(self._languages) > 1 else None
 
     def _default_language(self) -> str:
-        return next((name for name in self._languages if _primary(name) == "en"), self._languages[0])
+        return next((name for name in self._languages if primary(name) == "en"), self._languages[0])
 
     def made(self, text: str, options: SpeakOptions) -> tuple[NDArray[np.float32] | None, str]:
         """What the model makes of a sentence, and the characters it had to leave out; None where no word is left."""
@@ -139,7 +138,3 @@ class Model:
             self._pitch.factor = pitch
         if hasattr(self._model, "length_scale"):
             self._model.length_scale = self._length_scale / speed
-
-
-def _primary(tag: str) -> str:
-    return re.split("[-_]", tag.lower())[0]

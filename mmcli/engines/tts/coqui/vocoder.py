@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from mmcli import store
+from mmcli.engines.options import check_settings
 from mmcli.engines.torch_runtime import while_running
 from mmcli.engines.tts.coqui import facts, loading
-from mmcli.errors import ConfigError
 from mmcli.stages import Audio
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ class CoquiVocoder:
 
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """Loads the weights. ConfigError for a vocoder that is unknown; MissingModel or EngineError for its folder."""
-        for key in card.settings:
-            raise ConfigError(f'{card.origin}: [models.{card.name}] unknown setting "{key}"', "coqui has no settings")
+        check_settings(card)
         folder = store.locate(card)
         made = facts.mel_facts(card)
         assert made is not None

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmcli.engines import torch_runtime
 from mmcli.engines.tts.transformers_tts.loading import choose_voice, language
-from mmcli.errors import ConfigError, UsageError
+from mmcli.errors import ConfigError, UsageError, one_line
 from mmcli.stages import Voice
 
 if TYPE_CHECKING:
@@ -91,6 +90,6 @@ def _read(file: Path, width: int) -> NDArray[np.float32]:
         if len(values) != width or not np.isfinite(values).all():
             raise ValueError(f"it holds {len(values)} numbers")
     except Exception as error:
-        why = torch_runtime.one_line(error)
+        why = one_line(error)
         raise UsageError(f"{file} is no speaker embedding of {width} numbers ({why})") from error
     return values

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmcli import store
 from mmcli.engines import torch_runtime
-from mmcli.engines.options import refuse_others
+from mmcli.engines.options import check_settings, refuse_others
 from mmcli.engines.tts.joined import limited, tell_left_out
 from mmcli.engines.tts.transformers_tts import loading
 from mmcli.engines.tts.transformers_tts.families import FAMILIES
@@ -43,7 +43,7 @@ def load(card: ModelCard, runtime: Runtime) -> TransformersSynthesizer | Acousti
     folder = store.locate(card)
     name = torch_runtime.known_architecture(card, folder, FAMILIES)
     family = FAMILIES[name]
-    torch_runtime.check_settings(card, name, family.settings)
+    check_settings(card, family.settings, name)
     for package in family.packages:
         if find_spec(package) is None:
             install = package.replace("_", "-")

@@ -5,7 +5,6 @@ Weights are read from safetensors only, code that lies beside them is never run,
 
 from __future__ import annotations
 
-import re
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from mmcli import store
 from mmcli.engines import torch_runtime
 from mmcli.errors import ConfigError, MissingModel, UsageError, did_you_mean
 from mmcli.families import CONFIG
+from mmcli.text import primary
 
 if TYPE_CHECKING:
     import threading
@@ -138,7 +138,7 @@ def choose_voice(
             f'model "{card.name}" has no voice "{name}"',
             did_you_mean(name, named) or "mmcli speak --list-voices names them",
         )
-    wanted = re.split("[-_]", (language or "").lower())[0]
+    wanted = primary(language or "")
     fit = voices if name is None else (named[name],)
     if wanted:
         fit = tuple(voice for voice in fit if _speaks(card, voice, wanted))

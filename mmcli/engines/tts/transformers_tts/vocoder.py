@@ -10,6 +10,7 @@ import torch
 
 from mmcli import store
 from mmcli.engines import torch_runtime
+from mmcli.engines.options import check_settings
 from mmcli.engines.tts.transformers_tts import facts
 from mmcli.engines.tts.transformers_tts.loading import Source, drawing, load, precise
 from mmcli.errors import EngineError
@@ -28,7 +29,7 @@ class HifiGan:
         """ConfigError for a setting or another architecture, MissingModel, EngineError for what is damaged."""
         folder = store.locate(card)
         name = torch_runtime.known_architecture(card, folder, facts.VOCODERS)
-        torch_runtime.check_settings(card, name, facts.SETTINGS if name == facts.VOCODERS[1] else ())
+        check_settings(card, facts.SETTINGS if name == facts.VOCODERS[1] else (), name)
         self.facts = facts.of_vocoder(card)
         self._card = card
         device = torch_runtime.first_device(runtime)
