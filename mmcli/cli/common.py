@@ -102,7 +102,10 @@ VadSpeechOption = Annotated[
     int | None, typer.Option("--vad-min-speech-duration-ms", min=0, help="Shorter bursts are noise.")
 ]
 VadMaxSpeechOption = Annotated[
-    float | None, typer.Option("--vad-max-speech-duration-s", min=1.0, help="Longer speech is cut; at most 30, more with sequential.")
+    float | None,
+    typer.Option(
+        "--vad-max-speech-duration-s", min=1.0, help="Longer speech is cut; at most 30, more with sequential."
+    ),
 ]
 VadSilenceOption = Annotated[
     int | None, typer.Option("--vad-min-silence-duration-ms", min=0, help="A pause that ends an utterance.")
