@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcli import cache, families
 from mmcli.errors import ConfigError, MissingModel, did_you_mean
+from mmcli.languages import language_code
 from mmcli.options import OPTIONS
 from mmcli.stages import ROLES
 
@@ -222,6 +223,8 @@ def make_options(role: str, given: Mapping[str, Any], origins: Mapping[str, str]
             raise ConfigError(f'{where} "{key}" is unknown', did_you_mean(key, fields) or f"known: {', '.join(fields)}")
         # As an option that is not given, but also over one that a configuration gives.
         chosen = None if key == "language" and value == "auto" else value
+        if key.endswith("language") and isinstance(chosen, str):
+            chosen = language_code(chosen)
         values[key] = _option(chosen, fields[key], f"{where} {key}")
     return cls(**values)
 

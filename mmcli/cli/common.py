@@ -80,7 +80,7 @@ SpeakerWavOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 LanguageOption = Annotated[
-    str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639-1 code, or auto.")
+    str | None, typer.Option("--language", "-l", metavar="CODE", help="ISO 639-1 code, English name, or auto.")
 ]
 FastOption = Annotated[bool | None, typer.Option("--fast", help="Hear faster and less well.")]
 VoiceOption = Annotated[

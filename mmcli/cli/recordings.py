@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmcli import ui
 from mmcli.cli import shaping, speakers
 from mmcli.errors import InputError, MmcliError, UsageError
+from mmcli.languages import language_code
 from mmcli.threads import Ahead, side_by_side
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Former:
     def __init__(self, file: str, output: shaping.Output, flags: Mapping[str, Any], formats: list[str]) -> None:
         from mmcli.media.transcripts import read_transcript
 
-        language = flags["language"]
+        language = flags["language"] and language_code(flags["language"])
         self._file = file
         self._names = speakers.names(flags) or []
         self._transcript = read_transcript(file, None if language == "auto" else language)

@@ -74,6 +74,40 @@ def test_flags_are_taken_with_underscores_too(mmcli: Run, speech: Path) -> None:
 # ---------------------------------------------------------------- transcribe
 
 
+@pytest.mark.parametrize(
+    "given, ours",
+    [
+        ("--word_timestamps True", "--word-timestamps"),
+        ("--word_timestamps=True -f json", "--word-timestamps -f json"),
+        ("--word-timestamps False -f json", "-f json"),
+        ("--language English -f json", "-l en -f json"),
+        ("--highlight_words=False -f srt", "-f srt"),
+    ],
+)
+def test_the_flags_of_other_whispers_are_taken_with_their_values(
+    mmcli: Run, speech: Path, given: str, ours: str
+) -> None:
+    ended = mmcli("transcribe", speech, "-p", "fake", *given.split())
+    assert (ended.code, ended.err) == (0, "")
+    expected = mmcli("transcribe", speech, "-p", "fake", *ours.split())
+    assert _told(ended.out) == _told(expected.out)
+
+
+def _told(text: str) -> object:
+    return {**json.loads(text), "provenance": ""} if text.startswith("{") else text
+
+
+def test_a_switch_of_a_configuration_is_switched_off(mmcli: Run, speech: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[pipelines.fake.options.stt]\nword_timestamps = true\n", encoding="utf-8")
+    flags = ["transcribe", speech, "-p", "fake", "--config", "c.toml", "-f", "json"]
+    for more, count in (([], 5), (["--word_timestamps", "False"], 0)):
+        ended = mmcli(*flags, *more)
+        assert len(json.loads(ended.out)["segments"][0].get("words", [])) == count
+    # Behind what is no switch, and behind --, they are files.
+    assert "True: no such file" in mmcli("transcribe", speech, "True", "-p", "fake").err
+    assert "True: no such file" in mmcli("transcribe", "-p", "fake", "--word-timestamps", "--", "True").err
+
+
 def test_a_transcript_goes_to_standard_output(mmcli: Run, speech: Path) -> None:
     ended = mmcli("transcribe", speech, "-p", "fake")
     assert ended.code == 0

@@ -10,8 +10,8 @@ import torch
 
 from mmcli.engines import torch_streams
 from mmcli.engines.e2e.transformers_e2e.loading import setting
-from mmcli.engines.languages import seamless_code
 from mmcli.errors import UsageError, did_you_mean
+from mmcli.languages import seamless_code
 from mmcli.stages import Audio, AudioSource, Said, Spoke, Usage
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from mmcli.engines.languages import seamless_code
 from mmcli.engines.options import written_in
 from mmcli.engines.stt.transformers_stt.loading import setting
 from mmcli.engines.stt.transformers_stt.words import segment_of
 from mmcli.errors import UsageError, did_you_mean
+from mmcli.languages import seamless_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
