@@ -55,8 +55,11 @@ def visible(text: str, keep: str = "\n\t", instead: str = "") -> str:
 
 
 def safe_json(value: Any, indent: int | None = None) -> str:
-    """JSON as people read it, with `visible`'s unsafe characters as escapes. ValueError for what is no JSON number."""
-    written = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    """JSON as people read it, with `visible`'s unsafe characters as escapes. ValueError for what is no JSON number.
+
+    What is no character, as in a file name of undecodable bytes, is a question mark: half a pair is no JSON to many.
+    """
+    written = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False).encode("utf-8", "replace").decode()
     return _NOT_PLAIN.sub(lambda found: "".join(c if visible(c) else json.dumps(c)[1:-1] for c in found[0]), written)
 
 

@@ -67,7 +67,8 @@ def known_language(options: TranscribeOptions, codes: Collection[str], model: st
     code = primary(options.language)
     if code not in codes:
         raise UsageError(
-            f'model "{model}" knows no language "{options.language}"', "languages are codes, such as en, de or zh"
+            f'model "{model}" knows no language "{options.language}"',
+            "languages are codes, such as en, de or zh, or English names",
         )
     if options.multilingual:
         raise UsageError("--multilingual detects the language of each window", "leave out --language")

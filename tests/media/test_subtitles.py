@@ -132,7 +132,7 @@ def test_the_name_of_a_file_is_told_in_json_and_moves_no_terminal(form: str) -> 
     text = "".join(render(form, [], lambda: {"source": name}))
     assert not set(text) & set(name) - set("a31mbü.wav")
     assert "ü" in text
-    assert json.loads(text)["provenance"]["source"] == name
+    assert json.loads(text)["provenance"]["source"] == name.replace("\udcff", "?")
 
 
 def test_the_speaker_stands_before_the_text() -> None:
