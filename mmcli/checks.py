@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from mmcli import engines, families, store
 from mmcli.catalogue import AUTO, PipelineSpec, make_options
 from mmcli.errors import ConfigError, MissingPackage, MmcliError
+from mmcli.languages import language_code
+from mmcli.speech import check_length
+from mmcli.text import primary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +59,9 @@ def check(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
             card = catalogue.model(name, role)
             engines.spec_of(card)
             _check_flow(role, card)
-            make_options(role, spec.options.get(role, {}), spec.origins)
+            options = make_options(role, spec.options.get(role, {}), spec.origins)
+            if role == "stt":
+                check_length(make_options("vad", spec.options.get("vad", {}), spec.origins), options)
             check_installed(card)
         except MmcliError as error:
             findings.append(Finding(role, name, error))
@@ -93,7 +98,7 @@ def advise(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
     findings = []
     for role, card in cards.items():
         asked = spec.options.get(role, {}).get("language")
-        if isinstance(asked, str) and not _speaks(card, asked):
+        if isinstance(asked, str) and asked != AUTO and not _speaks(card, asked):
             mend = f"mmcli models list --role {role} names others"
             text = f'model "{card.name}" knows {", ".join(card.languages)}, and the option language asks for {asked}'
             findings.append(Finding(role, text, ConfigError(text, mend)))
@@ -104,7 +109,7 @@ def advise(spec: PipelineSpec, catalogue: Catalogue) -> list[Finding]:
 
 
 def _speaks(card: ModelCard, language: str) -> bool:
-    return "*" in card.languages or language.lower().replace("_", "-").split("-")[0] in card.languages
+    return "*" in card.languages or primary(language_code(language)) in card.languages
 
 
 def _check_tongues(spec: PipelineSpec, cards: Mapping[str, ModelCard]) -> list[Finding]:

@@ -44,6 +44,10 @@ def read_answer(text: str, schema: str) -> Any:
     except ValueError as error:
         raise EngineError("the answer is no whole JSON document", "give it more room with --max-tokens") from error
     try:
+        json.dumps(document, allow_nan=False)
+    except ValueError as error:
+        raise EngineError("the answer has a number that is none, or is infinite") from error
+    try:
         _validator(json.loads(schema)).validate(document)
     except jsonschema.ValidationError as error:
         raise EngineError(f"the answer is not what the schema allows ({_short(error)})") from error

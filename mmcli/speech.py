@@ -52,16 +52,21 @@ def windows(
             f'windowing is {" or ".join(WINDOWINGS)}, not "{options.windowing}"',
             did_you_mean(options.windowing, WINDOWINGS),
         )
-    if vad.max_speech_s > _LONGEST_S:
-        raise UsageError(
-            f"speech is cut at {_LONGEST_S:g} seconds at the latest, not after {vad.max_speech_s:g}",
-            "lower the VAD option max_speech_s, or take --windowing sequential",
-        )
+    check_length(vad, options)
     blocks = audio.blocks(detector.rate)
     if clips:
         blocks = _until(blocks, clips[-1][1])
     speech = clipped(utterances(blocks, detector, vad), clips)
     return pack(speech, apart=[start for start, _ in clips]) if stt.packs else speech
+
+
+def check_length(vad: VadOptions, options: TranscribeOptions) -> None:
+    """UsageError for windows longer than what a transcriber is given."""
+    if options.windowing != "sequential" and vad.max_speech_s > _LONGEST_S:
+        raise UsageError(
+            f"speech is cut at {_LONGEST_S:g} seconds at the latest, not after {vad.max_speech_s:g}",
+            "lower the VAD option max_speech_s, or take --windowing sequential",
+        )
 
 
 def _whole(audio: AudioSource, rate: int) -> Generator[Window, None, None]:

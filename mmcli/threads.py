@@ -155,6 +155,7 @@ class Ahead(Iterator[T]):
             yield from closable(items)
 
         self._items: Channel[Any] = Channel(size)
+        self._closed = False
         self._running = _merged(self._items, [begun()], None)
         try:
             next(self._running)
@@ -163,10 +164,16 @@ class Ahead(Iterator[T]):
             raise
 
     def __next__(self) -> T:
-        item: T = next(self._running)
+        try:
+            item: T = next(self._running)
+        except ValueError:
+            if self._closed:
+                raise StopIteration from None
+            raise
         return item
 
     def close(self) -> None:
+        self._closed = True
         self._items.stop()
         # Where another thread is in it, that one comes to its end, and closes what is to be closed.
         with suppress(ValueError):

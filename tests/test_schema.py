@@ -83,6 +83,9 @@ def test_an_answer_is_a_whole_document() -> None:
     assert read_answer('\n {"age": 3}\n', schema) == {"age": 3}
     with pytest.raises(EngineError, match="no whole JSON document; give it more room"):
         read_answer('{"age": ', schema)
+    for number in ("1e999", "NaN"):
+        with pytest.raises(EngineError, match="a number that is none"):
+            read_answer(f'{{"size": {number}}}', parse_schema("size float"))
     with pytest.raises(EngineError, match=r"at age: 'old' is not of type 'integer'"):
         read_answer('{"age": "old"}', schema)
 

@@ -21,31 +21,7 @@ _VALUES = ("True", "False")
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose --help shows its flags under headings: those that name one, after those that do not.
-
-    True or False behind a switch, as Whisper's other command lines want it, is its value.
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        switches = {
-            name: param.name for param in self.params if getattr(param, "is_flag", False) for name in param.opts
-        }
-        end = args.index("--") if "--" in args else len(args)
-        left: list[str] = []
-        off: list[str] = []
-        for arg in args[:end]:
-            flag, _, value = arg.partition("=")
-            joined = value in _VALUES and flag.replace("_", "-") in switches
-            for part in (flag, value) if joined else (arg,):
-                name = switches.get(left[-1].replace("_", "-")) if left and part in _VALUES else None
-                if name is None:
-                    left.append(part)
-                elif part == "False":
-                    left.pop()
-                    off.append(name)
-        unread = super().parse_args(ctx, left + args[end:])
-        ctx.params.update(dict.fromkeys(off, False))
-        return unread
+    """A command whose --help shows its flags under headings: those that name one, after those that do not."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -57,6 +33,37 @@ class GroupedCommand(TyperCommand):
         for name, records in groups.items():
             with formatter.section(name):
                 formatter.write_dl(records)
+
+
+class WhisperCommand(GroupedCommand):
+    """One whose switches may have a value, True or False, as Whisper's other command lines want it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        switches = {
+            name: param.name for param in self.params if getattr(param, "is_flag", False) for name in param.opts
+        }
+        end = args.index("--") if "--" in args else len(args)
+        left: list[str] = []
+        off: dict[str, bool] = {}
+        for arg in args[:end]:
+            flag, _, value = arg.partition("=")
+            joined = value in _VALUES and _normal(flag) in switches
+            for part in (flag, value) if joined else (arg,):
+                name = switches.get(_normal(left[-1])) if left and part in _VALUES else None
+                if name is not None and part == "False":
+                    left.pop()
+                    off[name] = False
+                elif name is None:
+                    left.append(part)
+                    off.pop(switches.get(_normal(part), ""), None)
+        unread = super().parse_args(ctx, left + args[end:])
+        ctx.params.update(off)
+        return unread
+
+
+def _normal(flag: str) -> str:
+    """A long flag as it is declared."""
+    return flag.replace("_", "-") if flag.startswith("--") else ""
 
 
 def _bound(text: str) -> float:

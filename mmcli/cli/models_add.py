@@ -13,6 +13,7 @@ from mmcli.catalogue import MODALITIES, ModelCard, read_catalogue, user_config
 from mmcli.cli import common
 from mmcli.cli.models_served import SERVED_BY, of_server
 from mmcli.errors import ConfigError, InputError, OutputError, UsageError, did_you_mean
+from mmcli.languages import language_code
 from mmcli.stages import ROLES
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def add(
         takes, gives = map(list, _FLOW[table["role"]])
         table["inputs"], table["outputs"] = table.get("inputs") or takes, gives
     table["inputs"] = inputs or table.get("inputs")
-    table["languages"] = language or ["*"]
+    table["languages"] = list(map(language_code, language or ["*"]))
     table["license"] = licence or table.get("license", "")
     _check_engine(name, table, given=engine is not None or role is not None)
     write_entry(user_config(), name, table)

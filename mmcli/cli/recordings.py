@@ -39,9 +39,13 @@ def check_former(flags: Mapping[str, Any], parameters: Iterable[Any]) -> None:
 
     from mmcli.options import TranscribeOptions
 
-    hearing = {*_OF_HEARING, *(field.name for field in fields(TranscribeOptions))} - {*_OF_WRITING}
+    plain = {field.name: field.default for field in fields(TranscribeOptions)}
+    hearing = {*_OF_HEARING, *plain} - {*_OF_WRITING}
     for parameter in parameters:
-        if parameter.name in hearing and flags[parameter.name] is not None:
+        value = flags[parameter.name]
+        # Who writes out all flags switches off what is off anyway.
+        is_off = value is False and plain.get(parameter.name) is False
+        if parameter.name in hearing and value is not None and not is_off:
             raise UsageError(
                 f"{parameter.opts[0]} does nothing to a former transcript, which is not heard again",
                 "leave it out, or transcribe the recording",

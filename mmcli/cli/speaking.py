@@ -11,6 +11,7 @@ import typer
 
 from mmcli import ui
 from mmcli.errors import UsageError
+from mmcli.languages import language_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -162,7 +163,7 @@ def note_silent_voices(voices: Iterable[str], timings: Timings) -> None:
 def show_voices(tts: Synthesizer, language: str | None, *, as_json: bool) -> None:
     """The voices, all or those of a language. UsageError where none speaks it."""
 
-    wanted = (language or "").replace("_", "-").lower()
+    wanted = language_code(language or "").replace("_", "-").lower()
 
     def speaks(voice: Voice) -> bool:
         own = voice.language.replace("_", "-").lower()

@@ -51,7 +51,7 @@ SkipOption = Annotated[
 ]
 
 
-@app.command(cls=decoding.GroupedCommand)
+@app.command(cls=decoding.WhisperCommand)
 def transcribe(
     context: typer.Context,
     files: Annotated[

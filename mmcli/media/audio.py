@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from contextlib import ExitStack, contextmanager
+import logging
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -20,6 +21,7 @@ from mmcli.media.containers import NotMedia
 from mmcli.media.files import is_stream, open_input, peek, source_name, spool
 from mmcli.media.resampling import resample
 from mmcli.stages import Audio, AudioSource
+from mmcli.threads import Ahead, later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,6 +44,8 @@ __all__ = [
     "write_audio",
     "write_wav",
 ]
+
+_log = logging.getLogger(__name__)
 
 # Sound is missing where the times that the container gives jump by this much; beyond an hour, or half a day in all,
 # they are wrong, and a small file of them would cost days.
@@ -130,10 +134,11 @@ def stream_audio(
 ) -> AudioSource:
     """The same for a stream of `open_input` that is read once. What has to be sought in goes to an unnamed file first."""
     reader = _Reader(source, channel, raw)
+    # libav waits for the stream in threads of their own: Ctrl+C would be lost in its callbacks.
     if raw is None and peek(stream, 8)[4:] in _MP4_BOXES:
         stream = open_input(spool(stream, source))
     stack = ExitStack()
-    track = stack.enter_context(reader.opened(stream))
+    track = later(lambda: stack.enter_context(reader.opened(stream))).result()
     unread = [track]
 
     def once() -> _Track:
@@ -141,13 +146,17 @@ def stream_audio(
             raise InputError(source, "can be read only once", "save it to a file first")
         return unread.pop()
 
-    def blocks(rate: int) -> Iterator[Audio]:
+    def kept_open(made: Iterable[Audio]) -> Iterator[Audio]:
         with stack:
-            yield from resample(_seconds_long(reader.decoded(once())), rate)
+            yield from made
+
+    def blocks(rate: int) -> Iterator[Audio]:
+        with closing(Ahead(kept_open(resample(_seconds_long(reader.decoded(once())), rate)), 1)) as made:
+            yield from made
 
     def blocks16(rate: int) -> Iterator[Audio]:
-        with stack:
-            yield from reader.decoded16(once(), rate)
+        with closing(Ahead(kept_open(reader.decoded16(once(), rate)), 1)) as made:
+            yield from made
 
     return AudioSource(source, track.seconds, blocks, blocks16 if channel is None else None)
 
@@ -232,10 +241,12 @@ class _Reader:
                 continue  # a damaged frame whose header makes no sense
             start = track.start if due is None else due
             gap = 0.0 if frame.time is None else frame.time - start
-            if _MIN_GAP_S < gap < min(_MAX_GAP_S, _MAX_GAPS_S - filled):
+            if _MIN_GAP_S < gap < _MAX_GAP_S and filled < _MAX_GAPS_S:
                 yield from silence(gap, frame.sample_rate)
                 start += gap
                 filled += gap
+                if filled >= _MAX_GAPS_S:
+                    _log.warning("%s: half a day is missing in it; what else is missing is left out", self.source)
             due = start + sum(piece.seconds for piece in pieces)
             yield from pieces
         if due is None:

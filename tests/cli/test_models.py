@@ -499,7 +499,7 @@ def whisper(tmp_path: Path) -> Path:
 
 
 def test_a_folder_gets_a_name(models: Run, whisper: Path) -> None:
-    ended = models("add", "mine.en", whisper, "--language", "en", "--licence", "MIT")
+    ended = models("add", "mine.en", whisper, "--language", "English", "--licence", "MIT")
     assert ended.code == 0, ended.err
     entry = tomllib.loads(_user_config().read_text(encoding="utf-8"))["models"]["mine.en"]
     assert entry == {

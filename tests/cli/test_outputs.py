@@ -69,6 +69,7 @@ def test_what_would_need_another_hearing_is_refused_for_a_former_transcript(
     ended = mmcli("transcribe", "former.json", flag, value)
     assert (ended.code, ended.out) == (2, "")
     assert f"{flag} does nothing to a former transcript" in ended.err
+    assert mmcli("transcribe", "former.json", "--vad_filter", "False", "--multilingual=False").code == 0
     if flag == "--clip":
         assert mmcli("transcribe", "former.json", speech, "-p", "fake", flag, value).code == 0
 

@@ -82,6 +82,8 @@ def test_flags_are_taken_with_underscores_too(mmcli: Run, speech: Path) -> None:
         ("--word-timestamps False -f json", "-f json"),
         ("--language English -f json", "-l en -f json"),
         ("--highlight_words=False -f srt", "-f srt"),
+        ("--word_timestamps False --word_timestamps -f json", "--word-timestamps -f json"),
+        ("--word_timestamps --word_timestamps False -f json", "-f json"),
     ],
 )
 def test_the_flags_of_other_whispers_are_taken_with_their_values(
@@ -105,6 +107,7 @@ def test_a_switch_of_a_configuration_is_switched_off(mmcli: Run, speech: Path, t
         assert len(json.loads(ended.out)["segments"][0].get("words", [])) == count
     # Behind what is no switch, and behind --, they are files.
     assert "True: no such file" in mmcli("transcribe", speech, "True", "-p", "fake").err
+    assert "True: no such file" in mmcli("transcribe", "-p", "fake", "-q", "True").err
     assert "True: no such file" in mmcli("transcribe", "-p", "fake", "--word-timestamps", "--", "True").err
 
 
@@ -366,6 +369,11 @@ def test_a_pipeline_is_checked_without_loading_it(mmcli: Run, tmp_path: Path) ->
     assert "has the role tts" in ended.out
     (tmp_path / "my.toml").write_text('[models.espeak]\nsource = "path:/none"\n[pipelines.p]\ntts = "espeak"\n')
     assert mmcli("pipelines", "check", "my.toml").code == 4
+    for language in ("English", "en-GB", "auto"):
+        (tmp_path / "my.toml").write_text(f'[pipelines.p]\nstt = "pocketsphinx"\noptions.stt.language = "{language}"\n')
+        assert mmcli("pipelines", "check", "my.toml").code == 0
+    (tmp_path / "my.toml").write_text('[pipelines.p]\nstt = "pocketsphinx"\noptions.vad.max_speech_s = 45.0\n')
+    assert "at 30 seconds at the latest" in mmcli("pipelines", "check", "my.toml").out
 
 
 def test_the_doctor_knows_the_machine(mmcli: Run) -> None:

@@ -137,6 +137,7 @@ def test_voices_are_listed_by_language_and_as_json(mmcli: Run) -> None:
     assert mmcli("speak", "--list-voices", "-l", "de", "-q").out == "de\tde\tGerman\n"
     voices = json.loads(mmcli("speak", "--list-voices", "--language", "pt", "--json", "-q").out)
     assert {voice["language"] for voice in voices} == {"pt", "pt-br"}
+    assert mmcli("speak", "--list-voices", "-l", "German", "-q").out == "de\tde\tGerman\n"
     ended = mmcli("speak", "--list-voices", "-l", "xx", "-q")
     assert (ended.code, len(ended.notes)) == (2, 1)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -124,6 +127,32 @@ def test_the_first_half_is_written_down_before_the_second_half_is_there(tmp_path
         text += process.stdout.read()
     assert process.returncode == 0
     assert text.count(b"window ") == 30
+
+
+@pytest.mark.parametrize("content", [b"RIFF", b"fLaC", b"ID3\x04\x00\x00\x00", None])
+def test_ctrl_c_ends_what_waits_for_standard_input(speech: Path, content: bytes | None) -> None:
+    """In the middle of a header, or of the sound."""
+    command = [sys.executable, "-m", "mmcli", "transcribe", "-", "-p", "fake"]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdin.write(speech.read_bytes()[:-60_000] if content is None else content)
+        process.stdin.flush()
+        if content is None:
+            assert process.stdout.readline()
+        else:
+            # It has read all there is.
+            while _waiting(process.stdin.fileno()):
+                time.sleep(0.05)
+            time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == b""
+        process.stdin.close()
+
+
+def _waiting(pipe: int) -> int:
+    """Bytes that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @pytest.mark.parametrize("flags", [[], ["--batched", "--batch-size", "2"], ["--workers", "2"]])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain, islice
@@ -227,14 +228,13 @@ class FasterWhisper:
 
     def _known_language(self, options: TranscribeOptions) -> str | None:
         """The language as Whisper's code, None where it has to be detected. UsageError where the model has it not."""
-        model = self._loaded.model
+        languages = self._loaded.languages
         code = None if options.language is None else primary(options.language)
-        if not model.model.is_multilingual:
+        if not languages:
             if code not in (None, "en") or options.task == "translate" or options.multilingual:
                 raise UsageError(f'model "{self._name}" understands English only', "take one without .en in its name")
             return "en"
-        known = [c for c in model.supported_languages if model.hf_tokenizer.token_to_id(f"<|{c}|>") is not None]
-        return known_language(options, known, self._name)
+        return known_language(options, languages, self._name)
 
     def _with_language(
         self, windows: Iterator[Window], language: str | None, options: TranscribeOptions
@@ -281,10 +281,7 @@ class FasterWhisper:
 
     # ---------------------------------------------------------------- where it computes
 
-    def _load(self, place: loading.Place, instead_of: Loaded | None = None) -> Loaded:
-        if instead_of is not None:
-            # First, as both may not fit. What still computes with it fails, and goes on with this one.
-            instead_of.model.model.unload_model()
+    def _load(self, place: loading.Place) -> Loaded:
         while True:
             self._place = place
             try:
@@ -304,21 +301,31 @@ class FasterWhisper:
         """Go to a lower place after a lack, unless another use has done so since. EngineError for any other failure."""
         if isinstance(error, MmcliError):
             raise error
-        if self._loaded is not failed:
-            return
-        if not loading.is_lack(error, failed.place):
-            if "max_new_tokens" in str(error):
-                raise UsageError("prompt and --max-new-tokens together are more than the 448 tokens that Whisper has")
-            raise EngineError(f'model "{self._name}" failed: {one_line(error)}') from error
         with self._lock:
             if self._loaded is not failed:
                 return
+            if not loading.is_lack(error, failed.place):
+                if "max_new_tokens" in str(error):
+                    raise UsageError(
+                        "prompt and --max-new-tokens together are more than the 448 tokens that Whisper has"
+                    )
+                raise EngineError(f'model "{self._name}" failed: {one_line(error)}') from error
             place = self._next(failed.place, error, batch)
-            if replace(place, batch=None) == replace(failed.place, batch=None):
-                self._loading = later(lambda: replace(failed, place=place))
-            else:
-                self._loading = later(lambda: self._load(place, instead_of=failed))
-            self._loading.result()
+            # Who comes from now on waits for it.
+            made: Future[Loaded] = Future()
+            self._loading = made
+            try:
+                if replace(place, batch=None) == replace(failed.place, batch=None):
+                    made.set_result(replace(failed, place=place))
+                else:
+                    # First, as both may not fit. What still computes with it fails, and goes on with the next one.
+                    loading.let_go(failed)
+                    made.set_result(self._load(place))
+            except BaseException as lack:
+                made.set_exception(lack)
+                # Another recording may take less.
+                self._loading = later(lambda: self._load(failed.place))
+                raise
 
 
 class _Before:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ _MAX_MELS = 1024
 # More hardly help one stream; fewer where the machine has fewer.
 _MAX_THREADS = 4
 _MAX_WORKERS = 4
+# For a batch that is at work to end.
+_PATIENCE_S, _POLL_S = 60.0, 0.005
 _MAX_CONFIG_BYTES = 50_000_000
 _MEMORY = re.compile(r"out of memory|bad_alloc|alloc\w* failed|fail\w* to allocate|cannot allocate", re.IGNORECASE)
 _CUDA = re.compile(r"cuda|cublas|cudnn|libcu|curand", re.IGNORECASE)
@@ -84,6 +87,8 @@ class Loaded:
     """Windows that it decodes side by side with gain."""
     ahead: int = 0
     """Windows that it encodes with gain while the one before them is decoded."""
+    languages: tuple[str, ...] = ()
+    """The codes of those that it knows; none where it is English alone."""
 
 
 class _Model(faster_whisper.WhisperModel):  # type: ignore[misc]
@@ -267,7 +272,26 @@ def load(name: str, folder: Path, place: Place, runtime: Runtime) -> Loaded:
         if is_lack(error, place):
             raise
         raise _damaged(name, folder, one_line(error)) from error
-    return Loaded(model, Place(place.device, model.model.compute_type, place.batch), workers, ahead)
+    place = Place(place.device, model.model.compute_type, place.batch)
+    return Loaded(model, place, workers, ahead, _languages(model))
+
+
+def _languages(model: _Model) -> tuple[str, ...]:
+    if not model.model.is_multilingual:
+        return ()
+    return tuple(c for c in model.supported_languages if model.hf_tokenizer.token_to_id(f"<|{c}|>") is not None)
+
+
+def let_go(loaded: Loaded) -> None:
+    """Free the memory of a model once nothing computes with it, which is waited for. Its next use is a RuntimeError."""
+    model = loaded.model.model
+    limit = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < limit:
+        # It does nothing while one of its batches is at work.
+        model.unload_model()
+        if not model.model_is_loaded:
+            return
+        time.sleep(_POLL_S)
 
 
 def _damaged(name: str, folder: Path, why: str) -> EngineError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import json
 import platform
 import shutil
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -505,6 +507,58 @@ def test_what_did_not_fit_is_let_go_before_the_next_is_loaded(
     del first
     gc.collect()
     assert last() is None
+
+
+def _lacking_once(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, meanwhile: Any = lambda: None) -> None:
+    """The first call of something finds no memory."""
+    real, calls = getattr(place, name), itertools.count()
+
+    def call(*args: Any, **given: Any) -> Any:
+        if next(calls) == 0:
+            meanwhile()
+            raise MemoryError
+        return real(*args, **given)
+
+    monkeypatch.setattr(place, name, call)
+
+
+def test_a_model_at_work_is_let_go_when_it_has_ended(
+    whisper_folder: Path, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stt = engines.load(_card(whisper_folder), Runtime(device="cpu", compute_type="default", threads=2, workers=2))
+    first = stt._loaded.model
+    long = ctranslate2.StorageView.from_array(np.zeros((300, first.model.n_mels, 3000), np.float32))
+    busy = threading.Thread(target=lambda: first.model.encode(long))
+    there: list[bool] = []
+    load = loading.load
+
+    def loaded(*args: Any) -> Any:
+        there.append(first.model.model_is_loaded)
+        return load(*args)
+
+    def begin() -> None:
+        busy.start()
+        while not first.model.num_active_batches:
+            time.sleep(0.001)
+
+    _lacking_once(monkeypatch, first, "encode", begin)
+    monkeypatch.setattr(loading, "load", loaded)
+    heard = _hear(stt, _windows(clips), condition_on_previous_text=False)
+    assert {round(segment.start / 100) for segment in heard} == set(range(len(clips)))
+    busy.join()
+    assert there == [False]
+
+
+def test_a_smaller_model_that_does_not_fit_either_costs_one_recording(
+    whisper_folder: Path, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stt = engines.load(_card(whisper_folder), Runtime(device="cpu", compute_type="default", threads=1))
+    expected = _hear(stt, _windows(clips[:1]))
+    _lacking_once(monkeypatch, stt._loaded.model, "encode")
+    _lacking_once(monkeypatch, loading, "load")
+    with pytest.raises(EngineError, match="does not fit into memory"):
+        _hear(stt, _windows(clips[:1]))
+    assert _hear(stt, _windows(clips[:1])) == expected
 
 
 _AGAIN = (
