@@ -218,7 +218,7 @@ def test_what_goes_ahead_may_be_closed_while_another_thread_waits_in_it() -> Non
     def items() -> Iterator[int]:
         try:
             yield 1
-            gate.wait(10)
+            gate.wait(60)
         finally:
             closed.set()
 
@@ -228,10 +228,10 @@ def test_what_goes_ahead_may_be_closed_while_another_thread_waits_in_it() -> Non
     reader.start()
     while not taken:
         time.sleep(0.01)
-    threading.Timer(0.3, gate.set).start()
     running.close()
     reader.join(10)
     assert not reader.is_alive()
+    gate.set()
     assert closed.wait(10)
     assert taken == [1]
     assert list(running) == []

@@ -129,7 +129,9 @@ def test_the_first_half_is_written_down_before_the_second_half_is_there(tmp_path
     assert text.count(b"window ") == 30
 
 
-@pytest.mark.parametrize("content", [b"RIFF", b"fLaC", b"ID3\x04\x00\x00\x00", None])
+@pytest.mark.parametrize(
+    "content", [b"RIFF", b"RIFF\xff\xff\xff\x7fWAVEfmt ", b"fLaC\x00\x00\x00\x22" + bytes(8), None]
+)
 def test_ctrl_c_ends_what_waits_for_standard_input(speech: Path, content: bytes | None) -> None:
     """In the middle of a header, or of the sound."""
     command = [sys.executable, "-m", "mmcli", "transcribe", "-", "-p", "fake"]
