@@ -5,14 +5,14 @@ This is the one place where threads are started between stages.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -21,40 +21,45 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _NAME = "stage"
-_POLL_S = 0.1
 # A stage inside a long native call cannot be interrupted; its thread is a daemon and is left behind after this long. Where it is
 # still there at the program's end, __main__.py leaves without waiting.
 _JOIN_S = 2.0
 
 
-class Channel(queue.Queue[T]):
-    """A bounded queue that one side fills and the other iterates; `stop()` from either side ends both."""
+class Channel(Generic[T]):
+    """A bounded queue that one side fills and the other iterates; `stop()` from either side ends both at once."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._stopped = threading.Event()
+        self._size = size
+        self._items: deque[T] = deque()
+        self._stopped = False
+        self._changed = threading.Condition()
 
     def send(self, item: T) -> bool:
         """Hand an item over, waiting for room; False once the other side has gone."""
-        while not self._stopped.is_set():
-            try:
-                self.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or len(self._items) < self._size)
+            if self._stopped:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
             return True
-        return False
 
     def stop(self) -> None:
         """No more items: the reader gets what lies in the channel and then ends."""
-        self._stopped.set()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
         while True:
-            try:
-                yield self.get(timeout=_POLL_S)
-            except queue.Empty:
-                if self._stopped.is_set() and self.empty():
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._items)
+                if not self._items:
                     return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
 
 
 def closable(items: Iterable[T]) -> Generator[T, None, None]:
