@@ -525,7 +525,7 @@ def _lacking_once(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, meanwh
 def test_a_model_at_work_is_let_go_when_it_has_ended(
     whisper_folder: Path, clips: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stt = engines.load(_card(whisper_folder), Runtime(device="cpu", compute_type="default", threads=2, workers=2))
+    stt = engines.load(_card(whisper_folder), Runtime(device="cpu", compute_type="default", threads=2, workers=1))
     first = stt._loaded.model
     long = ctranslate2.StorageView.from_array(np.zeros((300, first.model.n_mels, 3000), np.float32))
     busy = threading.Thread(target=lambda: first.model.encode(long))
