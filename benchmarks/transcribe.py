@@ -120,10 +120,13 @@ def commands(model: Path, compute: str, threads: int, files: list[Path], way: st
 
 
 def beside(title: str, made: dict[str, list[str]], repeats: int) -> None:
-    """Runs the commands in turn, `repeats` times, and prints the best of each beside the faster peer."""
+    """Runs the commands in turn, `repeats` times, and prints the best of each beside the faster peer.
+
+    Each turn the other way round: the first command after a pause of the machine may take longer.
+    """
     ran: dict[str, list[Ran]] = {name: [] for name in made}
-    for _ in range(repeats):
-        for name, command in made.items():
+    for turn in range(repeats):
+        for name, command in list(made.items())[:: -1 if turn % 2 else 1]:
             with tempfile.TemporaryDirectory() as out:
                 ran[name].append(run(command, Path(out)))
     best = {name: min(runs, key=lambda one: one.wall) for name, runs in ran.items()}
