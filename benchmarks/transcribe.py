@@ -122,7 +122,7 @@ def commands(model: Path, compute: str, threads: int, files: list[Path], way: st
 def beside(title: str, made: dict[str, list[str]], repeats: int) -> None:
     """Runs the commands in turn, `repeats` times, and prints the best of each beside the faster peer.
 
-    Each turn the other way round: the first command after a pause of the machine may take longer.
+    Each turn the other way round, so that none of them is always the first.
     """
     ran: dict[str, list[Ran]] = {name: [] for name in made}
     for turn in range(repeats):

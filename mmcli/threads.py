@@ -27,7 +27,10 @@ _JOIN_S = 2.0
 
 
 class Channel(Generic[T]):
-    """A bounded queue that one side fills and the other iterates; `stop()` from either side ends both at once."""
+    """A bounded queue that one side fills and the other iterates; `stop()` from either side ends both at once.
+
+    As `queue.Queue.shutdown` does from Python 3.13 on.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
