@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import contextlib
 import importlib.metadata
 import os
 import signal
@@ -174,7 +175,10 @@ def main() -> None:
     parser.add_argument("--only", choices=("long", "short", "memory"), help="one part alone")
     asked = parser.parse_args()
     for package in PACKAGES:
-        print(f"{package} {importlib.metadata.version(package)}", end=", ")
+        with contextlib.suppress(
+            importlib.metadata.PackageNotFoundError
+        ):  # then its program is not there to be run either
+            print(f"{package} {importlib.metadata.version(package)}", end=", ")
     print(f"{asked.threads} threads\n")
     compileall.compile_dir(ROOT / "mmcli", quiet=1)  # as the peers are since they were installed
     print(f"{'':<36} {'':<20} {'wall s':>8} {'cpu s':>8} {'peak MB':>8} {'cues':>5} {'/peer':>6} {'cpu':>6}")
