@@ -175,9 +175,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("long", "short", "memory"), help="one part alone")
     asked = parser.parse_args()
     for package in PACKAGES:
-        with contextlib.suppress(
-            importlib.metadata.PackageNotFoundError
-        ):  # then its program is not there to be run either
+        # One that is not installed has no program to be run either.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             print(f"{package} {importlib.metadata.version(package)}", end=", ")
     print(f"{asked.threads} threads\n")
     compileall.compile_dir(ROOT / "mmcli", quiet=1)  # as the peers are since they were installed
