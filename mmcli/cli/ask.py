@@ -146,6 +146,9 @@ def _question_and_names(words: list[str], attach: list[str]) -> tuple[str, list[
         else:
             questions.append(word)
     if len(questions) > 1:
+        for word in questions:
+            if os.path.exists(word):
+                raise UsageError(f"{word!r} is a file beside the question", "put -a before it")
         raise UsageError(f"{questions[1]!r} is neither a file nor part of the question", "put the question in quotes")
     question = questions[0] if questions else ""
     if names.count("-") + (question == "-") > 1:

@@ -81,6 +81,7 @@ def test_pictures_stand_where_the_question_names_them(mmcli: Run, pictures: Path
     [
         (["{4}?", "-a", "scans"], 2, "names attachment {4}, and there are 3 attachments; {{4}} is taken literally"),
         (["one", "two", "-a", "scans"], 2, "put the question in quotes"),
+        (["How much?", "scans/1.png"], 2, "'scans/1.png' is a file beside the question; put -a before it"),
         (["?", "-a", "*.gif"], 1, "*.gif: no file matches this pattern"),
         (["?", "-a", "scans/3.png"], 1, 'scans/3.png: no such file; did you mean "'),
         (["?", "-a", "http://127.0.0.1:9/a.png"], 1, "a private network; --allow-private-addresses lets it be asked"),
